@@ -1,0 +1,90 @@
+"""What a rule is: metadata, a docstring that is its documentation, and a check over the interpreter's events."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from vllm_lint.analyzer.events import Event
+from vllm_lint.analyzer.findings import Confidence, Contract, Fix, Promise, Severity, Span, Step
+
+#: Headings of a rule's docstring, in this order; the first paragraph before them is the summary.
+DOC_HEADINGS = (
+    "What it flags",
+    "Why it matters",
+    "Example",
+    "Use instead",
+    "Fix safety",
+    "References",
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a rule says about one event; the engine adds code, root, call path and position.
+
+    `span`, `confidence`, `severity` and `help` override what the event and the rule give.
+    """
+
+    message: str
+    span: Span | None = None
+    confidence: Confidence | None = None
+    severity: Severity | None = None
+    help: str = ""
+    steps: tuple[Step, ...] = ()
+    fixes: tuple[Fix, ...] = ()
+
+
+@dataclass(frozen=True)
+class Meta:
+    """Facts about a rule that the documentation, the formats and the tests read.
+
+    `proof` names how the fixtures are proved (see `runtime_verifier.proofs`), or is "static only, because ...".
+    `graph_breaks` are ids of torch's graph-break registry. `torch` is the version range it was measured on.
+    """
+
+    code: str
+    name: str
+    promise: Promise
+    severity: Severity
+    proof: str
+    since: str = "0.1.0"
+    status: str = "preview"
+    torch: str = ">=2.9"
+    graph_breaks: tuple[str, ...] = ()
+    fix: str = "none"
+    contracts: frozenset[Contract] = field(default_factory=lambda: frozenset(Contract))
+
+
+class Rule:
+    """Base of all rules. A rule never prints, reads configuration or touches files."""
+
+    meta: ClassVar[Meta]
+    events: ClassVar[tuple[type[Event], ...]] = ()
+
+    def check(self, event: Event) -> Iterator[Report]:
+        """Yield what the rule says about `event`, which is an instance of one of `events`."""
+        raise NotImplementedError
+
+    def severity_under(self, contract: Contract) -> Severity | None:
+        """Severity under a root's contract; None means that the contract allows the construct."""
+        return self.meta.severity if contract in self.meta.contracts else None
+
+    @classmethod
+    def documentation(cls) -> str:
+        """The docstring as Markdown, dedented."""
+        return textwrap.dedent(cls.__doc__ or "").strip()
+
+    @classmethod
+    def summary(cls) -> str:
+        """First sentence of the documentation."""
+        return cls.documentation().split("\n\n", 1)[0].replace("\n", " ")
+
+    @classmethod
+    def section(cls, heading: str) -> str:
+        """Text under one of `DOC_HEADINGS`; empty if the rule has none."""
+        parts = re.split(r"^## (.+)$", cls.documentation(), flags=re.M)
+        return dict(zip(parts[1::2], (p.strip() for p in parts[2::2]), strict=True)).get(heading, "")
