@@ -36,3 +36,112 @@ class SuppressionProblem(Event):
     text: str
     comment: Span
     removal: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Argument:
+    """A parameter of a compiled root's forward. `dynamic` maps dimension to shape id ("" for none)."""
+
+    name: str
+    span: Span
+    annotation: str
+    tensor: bool
+    """Whether the annotation, or the way it is used, says that a tensor is passed."""
+    dynamic: dict[int, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RootDeclared(Event):
+    """A compiled root. `declared` is True where `dynamic_arg_dims` is given, so that nothing is inferred.
+
+    `span` is the decorator (or the class name where there is none); `class_name` and `arguments` describe it.
+    `unbacked` says that `mark_unbacked_dims` is given. `string_annotations` that annotations are not evaluated.
+    """
+
+    class_name: str
+    arguments: tuple[Argument, ...]
+    declared: bool
+    unbacked: bool
+    string_annotations: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnresolvedRoot(Event):
+    """A user-declared root, or a decorated class, of which no forward is found."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegionEvent(Event):
+    """Something seen in a compiled region. `text` is the source text that it is about.
+
+    `conditional` means that it stands under a condition that depends on configuration, so that it may not run.
+    """
+
+    text: str
+    conditional: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeDecision(RegionEvent):
+    """Python control flow decided by a size.
+
+    `form` is the construct ("if", "while", "assert", "int()", ...); `changes_at` are token counts with the rarer
+    answer among those tried; `only_raises` means that one arm does nothing but raise, so that a check is lost.
+    `across_inputs` names the inputs when sizes of two inputs without a common shape id are compared.
+    """
+
+    form: str
+    changes_at: tuple[int, ...]
+    only_raises: bool = False
+    across_inputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeSpecialization(RegionEvent):
+    """A construct that pins a token count to the traced one. `form` says how ("range", "iteration", ...)."""
+
+    form: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeDivision(RegionEvent):
+    """A construct that needs a token count to be divisible. `divisor` is written as in the source."""
+
+    form: str
+    divisor: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputsCombined(RegionEvent):
+    """Token dimensions of several inputs are taken to be equal by an operation. `inputs` as `name` or `name#id`."""
+
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorTruth(RegionEvent):
+    """Python control flow on the value of a tensor. `form` as for `SizeDecision`."""
+
+    form: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataDecision(RegionEvent):
+    """Python control flow, or a loop bound or index, on a scalar that was read out of a tensor."""
+
+    form: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LibraryCall(RegionEvent):
+    """A call of something that is not part of the program, by its dotted name: `builtins.print`, `time.time`.
+
+    `tensor` and `token` say whether an argument is a tensor or depends on a token count.
+    """
+
+    name: str
+    tensor: bool = False
+    token: bool = False

@@ -1,0 +1,209 @@
+"""What a module defines, read from its syntax tree: imports, classes, functions and top-level assignments."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Union
+
+from vllm_lint.analyzer.source import SourceFile
+
+FunctionNode = Union[ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda]
+
+
+@dataclass(frozen=True)
+class Import:
+    """`import module` (attribute is None) or `from module import attribute`."""
+
+    module: str
+    attribute: str | None
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A top-level `name = value`; `path` says which element of an unpacked value, outermost first."""
+
+    value: ast.expr
+    path: tuple[int, ...] = ()
+
+
+Binding = Union[Import, Assignment, "ClassInfo", "FunctionInfo"]
+
+
+@dataclass(eq=False)
+class FunctionInfo:
+    """A function, method or lambda."""
+
+    node: FunctionNode
+    module: ModuleInfo
+    qualified_name: str
+
+    @property
+    def name(self) -> str:
+        """The bare name; `<lambda>` for a lambda."""
+        return getattr(self.node, "name", "<lambda>")
+
+    @cached_property
+    def is_generator(self) -> bool:
+        """Whether the body yields."""
+        if isinstance(self.node, ast.Lambda):
+            return False
+        return any(isinstance(n, (ast.Yield, ast.YieldFrom)) for n in walk_function(self.node))
+
+    @cached_property
+    def is_abstract(self) -> bool:
+        """Whether the body does nothing but raise NotImplementedError, or nothing at all."""
+        if isinstance(self.node, ast.Lambda):
+            return False
+        body = [s for s in self.node.body if not _is_docstring(s)]
+        if any(ast.unparse(d).endswith("abstractmethod") for d in self.node.decorator_list):
+            return True
+        return all(
+            isinstance(s, ast.Pass) or (isinstance(s, ast.Raise) and "NotImplementedError" in ast.unparse(s))
+            for s in body
+        )
+
+    @cached_property
+    def local_names(self) -> frozenset[str]:
+        """Names that the body binds, parameters included."""
+        arguments = self.node.args
+        names = {a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
+        names.update(a.arg for a in (arguments.vararg, arguments.kwarg) if a)
+        for node in walk_function(self.node):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                names.add(node.id)
+        return frozenset(names)
+
+
+@dataclass(eq=False)
+class ClassInfo:
+    """A class; `members` holds methods, nested classes and class-level assignments by name."""
+
+    node: ast.ClassDef
+    module: ModuleInfo
+    qualified_name: str
+    members: dict[str, list[Binding]] = field(default_factory=dict)
+    annotations: dict[str, ast.expr] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The bare name."""
+        return self.node.name
+
+
+@dataclass(eq=False)
+class ModuleInfo:
+    """A module of the program."""
+
+    name: str
+    source: SourceFile
+    is_package: bool
+    bindings: dict[str, list[Binding]] = field(default_factory=dict)
+    star_imports: list[str] = field(default_factory=list)
+
+    def absolute(self, module: str | None, level: int) -> str:
+        """The absolute name of a relative import."""
+        if not level:
+            return module or ""
+        parts = self.name.split(".")
+        drop = level - 1 if self.is_package else level
+        base = parts[: len(parts) - drop] if drop else parts
+        return ".".join([*base, *([module] if module else [])])
+
+
+def index_module(name: str, source: SourceFile, *, is_package: bool) -> ModuleInfo:
+    """Read the top level of a module; both arms of conditional definitions count."""
+    module = ModuleInfo(name, source, is_package)
+    _index_block(source.tree.body, module, module.bindings, name)
+    return module
+
+
+def walk_function(node: FunctionNode) -> Iterator[ast.AST]:
+    """All nodes of a function's own body, without those of functions and classes defined in it."""
+    stack: list[ast.AST] = [node.body] if isinstance(node, ast.Lambda) else list(node.body)
+    while stack:
+        current = stack.pop()
+        yield current
+        if isinstance(current, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)):
+            continue
+        stack.extend(ast.iter_child_nodes(current))
+
+
+def _index_block(
+    body: list[ast.stmt],
+    module: ModuleInfo,
+    bindings: dict[str, list[Binding]],
+    prefix: str,
+    annotations: dict[str, ast.expr] | None = None,
+) -> None:
+    for statement in body:
+        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            info = FunctionInfo(statement, module, f"{prefix}.{statement.name}")
+            bindings.setdefault(statement.name, []).append(info)
+        elif isinstance(statement, ast.ClassDef):
+            bindings.setdefault(statement.name, []).append(index_class(statement, module, prefix))
+        elif isinstance(statement, (ast.Import, ast.ImportFrom)):
+            for bound, imported in imports_of(statement, module):
+                if bound == "*":
+                    module.star_imports.append(imported.module)
+                else:
+                    bindings.setdefault(bound, []).append(imported)
+        elif isinstance(statement, ast.Assign):
+            for target in statement.targets:
+                _index_target(target, statement.value, (), bindings)
+        elif isinstance(statement, ast.AnnAssign):
+            if isinstance(statement.target, ast.Name):
+                if annotations is not None:
+                    annotations[statement.target.id] = statement.annotation
+                if statement.value is not None:
+                    bindings.setdefault(statement.target.id, []).append(Assignment(statement.value))
+        else:
+            for block in _nested_blocks(statement):
+                _index_block(block, module, bindings, prefix, annotations)
+
+
+def index_class(node: ast.ClassDef, module: ModuleInfo, prefix: str) -> ClassInfo:
+    """Read the body of a class, nested classes included."""
+    info = ClassInfo(node, module, f"{prefix}.{node.name}")
+    _index_block(node.body, module, info.members, info.qualified_name, info.annotations)
+    return info
+
+
+def imports_of(node: ast.Import | ast.ImportFrom, module: ModuleInfo) -> Iterator[tuple[str, Import]]:
+    """The names that an import statement binds; `*` for a star import."""
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            if alias.asname:
+                yield alias.asname, Import(alias.name, None)
+            else:
+                top = alias.name.partition(".")[0]
+                yield top, Import(top, None)
+        return
+    base = module.absolute(node.module, node.level)
+    for alias in node.names:
+        yield alias.asname or alias.name, Import(base, None if alias.name == "*" else alias.name)
+
+
+def _index_target(target: ast.expr, value: ast.expr, path: tuple[int, ...], into: dict[str, list[Binding]]) -> None:
+    if isinstance(target, ast.Name):
+        into.setdefault(target.id, []).append(Assignment(value, path))
+    elif isinstance(target, (ast.Tuple, ast.List)):
+        for position, element in enumerate(target.elts):
+            _index_target(element, value, (*path, position), into)
+
+
+def _nested_blocks(statement: ast.stmt) -> Iterator[list[ast.stmt]]:
+    for attribute in ("body", "orelse", "finalbody"):
+        block = getattr(statement, attribute, None)
+        if isinstance(block, list):
+            yield block
+    for handler in getattr(statement, "handlers", ()):
+        yield handler.body
+    for case in getattr(statement, "cases", ()):
+        yield case.body
+
+
+def _is_docstring(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)

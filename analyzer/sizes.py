@@ -1,0 +1,281 @@
+"""Integer size expressions over token counts and values fixed at capture.
+
+A `Size` is a polynomial with integer coefficients over atoms. An atom is a token symbol (a dimension that is
+dynamic in the compiled region), a static (an integer that is fixed when the region is captured but not known from
+the source), or an operation that is not a polynomial, such as `n // 128`.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Union
+
+#: ("n", name) token symbol; ("s", label) static; ("op", name, operands) anything else.
+Atom = Union[tuple[str, str], tuple[str, str, tuple["Size", ...]]]
+Monomial = tuple[Atom, ...]
+
+#: Token counts at which a condition is tried. Zero is left out: vLLM never runs a batch without tokens.
+SAMPLES = (*range(1, 66), 96, 100, 127, 128, 129, 255, 256, 257, 509, 512, 1000, 1024, 2048, 4096, 8191, 8192, 16384)
+
+_OPERATIONS: dict[str, Callable[..., int]] = {
+    "floordiv": lambda a, b: a // b,
+    "mod": lambda a, b: a % b,
+    "min": min,
+    "max": max,
+    "pow": lambda a, b: a**b if 0 <= b <= 16 else 1,
+    "and": lambda a, b: a & b,
+    "or": lambda a, b: a | b,
+    "xor": lambda a, b: a ^ b,
+    "shl": lambda a, b: a << b if 0 <= b <= 62 else 0,
+    "shr": lambda a, b: a >> b if b >= 0 else 0,
+}
+
+
+class Size:
+    """An integer expression in normal form; equal expressions compare equal."""
+
+    __slots__ = ("_hash", "depends", "terms")
+
+    terms: tuple[tuple[Monomial, int], ...]
+    depends: bool
+    """Whether the value changes with a token count."""
+
+    def __init__(self, terms: Iterable[tuple[Monomial, int]]) -> None:
+        self.terms = tuple(sorted((t for t in terms if t[1]), key=_term_order))
+        self.depends = any(_atom_depends(a) for m, _ in self.terms for a in m)
+        self._hash = hash(self.terms)
+
+    @staticmethod
+    def const(value: int) -> Size:
+        """The number `value`."""
+        return Size([((), value)])
+
+    @staticmethod
+    def symbol(name: str) -> Size:
+        """A token count, named after the dimension that it counts."""
+        return Size([((("n", name),), 1)])
+
+    @staticmethod
+    def static(label: str) -> Size:
+        """An unknown integer that is fixed at capture; equal labels mean equal values."""
+        return Size([((("s", label),), 1)])
+
+    @staticmethod
+    def operation(name: str, *operands: Size) -> Size:
+        """A non-polynomial operation, folded where its value is known."""
+        constants = [o.constant for o in operands]
+        if all(c is not None for c in constants):
+            try:
+                return Size.const(_OPERATIONS[name](*constants))
+            except (ZeroDivisionError, OverflowError):
+                pass
+        if name in ("min", "max") and operands[0] == operands[1]:
+            return operands[0]
+        return Size([((("op", name, operands),), 1)])
+
+    @property
+    def constant(self) -> int | None:
+        """The value if it is a known number."""
+        if not self.terms:
+            return 0
+        if len(self.terms) == 1 and not self.terms[0][0]:
+            return self.terms[0][1]
+        return None
+
+    def symbols(self) -> frozenset[str]:
+        """Names of the token symbols that occur."""
+        found: set[str] = set()
+        for monomial, _ in self.terms:
+            for atom in monomial:
+                if atom[0] == "n":
+                    found.add(atom[1])
+                elif len(atom) == 3:
+                    found.update(*(o.symbols() for o in atom[2]))
+        return frozenset(found)
+
+    def __add__(self, other: Size) -> Size:
+        total = dict(self.terms)
+        for monomial, coefficient in other.terms:
+            total[monomial] = total.get(monomial, 0) + coefficient
+        return Size(total.items())
+
+    def __neg__(self) -> Size:
+        return Size((m, -c) for m, c in self.terms)
+
+    def __sub__(self, other: Size) -> Size:
+        return self + -other
+
+    def __mul__(self, other: Size) -> Size:
+        total: dict[Monomial, int] = {}
+        for m1, c1 in self.terms:
+            for m2, c2 in other.terms:
+                monomial = tuple(sorted(m1 + m2, key=_atom_order))
+                total[monomial] = total.get(monomial, 0) + c1 * c2
+        return Size(total.items())
+
+    def __floordiv__(self, other: Size) -> Size:
+        exact = self.divide(other)
+        return exact if exact is not None else Size.operation("floordiv", self, other)
+
+    def __mod__(self, other: Size) -> Size:
+        return Size.const(0) if self.divide(other) is not None else Size.operation("mod", self, other)
+
+    def divide(self, other: Size) -> Size | None:
+        """The quotient if `other` is one term that divides every term of self, else None."""
+        if len(other.terms) != 1:
+            return Size.const(1) if self == other and self.terms else None
+        divisor, scale = other.terms[0]
+        quotient = []
+        for monomial, coefficient in self.terms:
+            rest = list(monomial)
+            for atom in divisor:
+                if atom not in rest:
+                    return None
+                rest.remove(atom)
+            if coefficient % scale:
+                return None
+            quotient.append((tuple(rest), coefficient // scale))
+        return Size(quotient)
+
+    def cancel(self, other: Size) -> tuple[Size, Size]:
+        """Numerator and denominator of `self / other` after cancelling common factors of single-term operands."""
+        if len(self.terms) != 1 or len(other.terms) != 1:
+            return self, other
+        (top, a), (bottom, b) = self.terms[0], other.terms[0]
+        rest, denominator = list(top), []
+        for atom in bottom:
+            if atom in rest:
+                rest.remove(atom)
+            else:
+                denominator.append(atom)
+        common = _gcd(a, b)
+        return Size([(tuple(rest), a // common)]), Size([(tuple(denominator), b // common)])
+
+    def evaluate(self, tokens: int, seed: int = 0) -> int:
+        """The value at `tokens` tokens, with each static given some positive number chosen by `seed`.
+
+        Raises:
+            ZeroDivisionError: a divisor is zero at that point.
+        """
+        total = 0
+        for monomial, coefficient in self.terms:
+            product = coefficient
+            for atom in monomial:
+                if atom[0] == "n":
+                    product *= tokens
+                elif len(atom) == 3:
+                    product *= _OPERATIONS[atom[1]](*(o.evaluate(tokens, seed) for o in atom[2]))
+                else:
+                    product *= _static_value(atom[1], seed)
+            total += product
+        return total
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Size) and self.terms == other.terms
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __repr__(self) -> str:
+        if not self.terms:
+            return "0"
+        return " + ".join("*".join([str(c)] * (c != 1 or not m) + [_atom_text(a) for a in m]) for m, c in self.terms)
+
+
+class Condition:
+    """A truth value computed from sizes: a comparison, or `and`, `or`, `not` over conditions."""
+
+    __slots__ = ("depends", "operands", "operator")
+
+    def __init__(self, operator: str, operands: tuple[Size | Condition, ...]) -> None:
+        self.operator = operator
+        self.operands = operands
+        self.depends = any(o.depends for o in operands)
+
+    def evaluate(self, tokens: int, seed: int = 0) -> bool:
+        """The truth at `tokens` tokens; see `Size.evaluate`."""
+        values = [o.evaluate(tokens, seed) for o in self.operands]
+        return bool(_COMPARISONS[self.operator](*values))
+
+    def decide(self) -> bool | None:
+        """The truth if it is the same for every number of tokens and every static, else None."""
+        truths = {truth for _, truth in self._samples((0, 1, 2, 3))}
+        return truths.pop() if len(truths) == 1 else None
+
+    def changes_at(self) -> tuple[int, ...] | None:
+        """Token counts with the rarer answer, under the first choice of statics for which the answer varies.
+
+        None if the answer never varies with the token count.
+        """
+        for seed in range(6):
+            by_truth: dict[bool, list[int]] = {True: [], False: []}
+            for tokens, truth in self._samples((seed,)):
+                by_truth[truth].append(tokens)
+            if by_truth[True] and by_truth[False]:
+                return tuple(min(by_truth.values(), key=len))
+        return None
+
+    def _samples(self, seeds: Iterable[int]) -> Iterable[tuple[int, bool]]:
+        for seed in seeds:
+            for tokens in SAMPLES:
+                try:
+                    yield tokens, self.evaluate(tokens, seed)
+                except (ZeroDivisionError, OverflowError):
+                    continue
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Condition) and self.operator == other.operator and self.operands == other.operands
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.operator, self.operands))
+
+    def __repr__(self) -> str:
+        return f"{self.operator}({', '.join(map(repr, self.operands))})"
+
+
+_COMPARISONS: Mapping[str, Callable[..., bool]] = {
+    "==": lambda a, b: a == b,
+    "!=": lambda a, b: a != b,
+    "<": lambda a, b: a < b,
+    "<=": lambda a, b: a <= b,
+    ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+    "not": lambda a: not a,
+    "and": lambda *values: all(values),
+    "or": lambda *values: any(values),
+}
+
+
+def _atom_depends(atom: Atom) -> bool:
+    if len(atom) == 3:
+        return any(o.depends for o in atom[2])
+    return atom[0] == "n"
+
+
+def _atom_order(atom: Atom) -> str:
+    return repr(atom)
+
+
+def _term_order(term: tuple[Monomial, int]) -> tuple[int, str]:
+    return (len(term[0]), repr(term[0]) if term[0] else "")
+
+
+def _atom_text(atom: Atom) -> str:
+    if len(atom) == 3:
+        return f"{atom[1]}({', '.join(map(repr, atom[2]))})"
+    return atom[1]
+
+
+def _static_value(label: str, seed: int) -> int:
+    """Some positive integer; a hash that is the same in every process keeps results reproducible."""
+    choices = (1, 2, 3, 4, 7, 8, 16, 64, 100, 128, 1024, 4096)
+    return choices[zlib.crc32(f"{seed}:{label}".encode()) % len(choices)]
+
+
+def _gcd(a: int, b: int) -> int:
+    while b:
+        a, b = b, a % b
+    return abs(a) or 1

@@ -1,0 +1,574 @@
+"""The abstract values that the interpreter computes with.
+
+Values compare by what they are, not by how they came about: a `Trail`, the path by which a token count got into a
+value, takes no part in equality, so that a function is interpreted once for each distinct abstract input.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Union
+
+from vllm_lint.analyzer.findings import Span, Step
+from vllm_lint.analyzer.sizes import Condition, Size
+
+if TYPE_CHECKING:
+    from vllm_lint.analyzer.index import ClassInfo, FunctionInfo, ModuleInfo
+
+_MAX_OPTIONS = 8
+_MAX_TRAIL = 12
+
+
+class Trail:
+    """A linked list of steps, the newest first."""
+
+    __slots__ = ("length", "message", "parent", "span")
+
+    def __init__(self, span: Span, message: str, parent: Trail | None = None) -> None:
+        self.span = span
+        self.message = message
+        self.parent = parent
+        self.length = parent.length + 1 if parent else 1
+
+    def then(self, span: Span, message: str) -> Trail:
+        """The trail with one more step; a long trail and a step on the same place are left as they are."""
+        if self.length >= _MAX_TRAIL or self.span == span:
+            return self
+        return Trail(span, message, self)
+
+    def steps(self) -> tuple[Step, ...]:
+        """The steps, oldest first."""
+        found: list[Step] = []
+        trail: Trail | None = self
+        while trail is not None:
+            found.append(Step(trail.span, trail.message))
+            trail = trail.parent
+        return tuple(reversed(found))
+
+
+@dataclass(frozen=True)
+class Const:
+    """A Python constant that is known: None, bool, int, float, str, bytes, Ellipsis."""
+
+    value: Hashable
+
+    @property
+    def key(self) -> Hashable:
+        """What equality is decided by; `True` and `1` differ."""
+        return ("const", type(self.value).__name__, self.value)
+
+
+@dataclass(frozen=True)
+class Int:
+    """A Python integer with a known expression."""
+
+    size: Size
+    trail: Trail | None = field(default=None, compare=False)
+    inputs: frozenset[str] = field(default=frozenset(), compare=False)
+    """Which inputs of the region the token count was read from, as `name` or `name#shape_id`."""
+    exact: bool = True
+
+    @property
+    def key(self) -> Hashable:
+        """What equality is decided by."""
+        return ("int", self.size, self.exact)
+
+
+@dataclass(frozen=True)
+class Bool:
+    """A truth value computed from sizes that is not known."""
+
+    condition: Condition
+    trail: Trail | None = field(default=None, compare=False)
+    inputs: frozenset[str] = field(default=frozenset(), compare=False)
+    exact: bool = True
+
+    @property
+    def key(self) -> Hashable:
+        """What equality is decided by."""
+        return ("bool", self.condition, self.exact)
+
+
+@dataclass(frozen=True)
+class Float:
+    """A float computed from a size, such as `n / 128`."""
+
+    size: Size
+    trail: Trail | None = field(default=None, compare=False)
+
+    @property
+    def key(self) -> Hashable:
+        """What equality is decided by."""
+        return ("float", self.size)
+
+
+@dataclass(frozen=True)
+class Static:
+    """Unknown but fixed at capture: configuration, platform, module structure.
+
+    `type` is a Python type name where it is known ("int", "str", ...), else "".
+    """
+
+    label: str = ""
+    type: str = ""
+
+    @property
+    def key(self) -> Hashable:
+        """What equality is decided by."""
+        return ("static", self.label, self.type)
+
+
+@dataclass(frozen=True)
+class Unbacked:
+    """A Python scalar read out of tensor data: `.item()`, `int(t)`, the length of `nonzero()`."""
+
+    type: str
+    trail: Trail | None = field(default=None, compare=False)
+
+    @property
+    def key(self) -> Hashable:
+        """What equality is decided by."""
+        return ("unbacked", self.type)
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor. `shape` is None where not even the rank is known.
+
+    `open` means that the rank is assumed, not known; `exact` is False where the shape is a guess.
+    `elements` holds the sizes a tensor was built from, where that matters.
+    """
+
+    shape: tuple[Size, ...] | None = None
+    dtype: str = ""
+    open: bool = False
+    exact: bool = True
+    parameter: bool = False
+    unbacked: bool = False
+    """Whether the first dimension is a size that comes from data."""
+    trail: Trail | None = field(default=None, compare=False)
+    inputs: frozenset[str] = field(default=frozenset(), compare=False)
+
+    @property
+    def key(self) -> Hashable:
+        """What equality is decided by."""
+        return ("tensor", self.shape, self.dtype, self.open, self.exact, self.parameter, self.unbacked)
+
+    @property
+    def depends(self) -> bool:
+        """Whether a dimension is known to change with the token count."""
+        return self.shape is not None and any(d.depends for d in self.shape)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The `torch.Size` of a tensor."""
+
+    tensor: Tensor
+
+    @property
+    def key(self) -> Hashable:
+        """What equality is decided by."""
+        return ("shape", self.tensor.key)
+
+
+@dataclass(eq=False)
+class Sequence:
+    """A list, tuple, set or generator. `items` is None where only the join of the elements is known."""
+
+    kind: str
+    items: list[Value] | None
+    element: Value
+
+    @property
+    def key(self) -> Hashable:
+        """What equality is decided by."""
+        items = None if self.items is None else tuple(i.key for i in self.items)
+        return (self.kind, items, self.element.key if items is None else None)
+
+
+@dataclass(eq=False)
+class Mapping:
+    """A dict. `items` is None where only the join of the values is known."""
+
+    items: dict[Hashable, Value] | None
+    element: Value
+
+    @property
+    def key(self) -> Hashable:
+        """What equality is decided by."""
+        items = None if self.items is None else tuple((k, v.key) for k, v in self.items.items())
+        return ("dict", items, self.element.key if items is None else None)
+
+
+@dataclass(eq=False)
+class Instance:
+    """An object of a class of the program. Attributes hold the join of all that is assigned to them."""
+
+    cls: ClassInfo
+    attributes: dict[str, Value] = field(default_factory=dict)
+    label: str = ""
+    typed: bool = False
+    """Whether only the declared type is known, so that a subclass may stand here."""
+
+    @property
+    def key(self) -> Hashable:
+        """What equality is decided by: identity, since construction is shared by arguments."""
+        return ("instance", id(self))
+
+
+@dataclass(frozen=True)
+class Class:
+    """A class of the program."""
+
+    cls: ClassInfo
+
+    @property
+    def key(self) -> Hashable:
+        """What equality is decided by."""
+        return ("class", self.cls.qualified_name)
+
+
+@dataclass(eq=False)
+class Scope:
+    """The variables that a nested function sees."""
+
+    variables: dict[str, Value]
+    parent: Scope | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Function:
+    """A function, method or lambda, with what it is bound to."""
+
+    info: FunctionInfo
+    receiver: Value | None = None
+    scope: Scope | None = None
+    owner: ClassInfo | None = None
+    """The class whose body defines it, for `super()`."""
+
+    @property
+    def key(self) -> Hashable:
+        """What equality is decided by."""
+        captured = None if self.scope is None else id(self.scope)
+        return ("function", id(self.info), self.receiver.key if self.receiver else None, captured)
+
+
+@dataclass(frozen=True, eq=False)
+class Partial:
+    """`functools.partial` of a callable."""
+
+    function: Value
+    arguments: tuple[Value, ...]
+    keywords: tuple[tuple[str, Value], ...]
+
+    @property
+    def key(self) -> Hashable:
+        """What equality is decided by."""
+        return (
+            "partial",
+            self.function.key,
+            tuple(a.key for a in self.arguments),
+            tuple((k, v.key) for k, v in self.keywords),
+        )
+
+
+@dataclass(frozen=True)
+class Module:
+    """A Python module of the program."""
+
+    module: ModuleInfo
+
+    @property
+    def key(self) -> Hashable:
+        """What equality is decided by."""
+        return ("module", self.module.name)
+
+
+@dataclass(frozen=True)
+class External:
+    """Something of a library that is not read, by its dotted name: `torch.nn.functional.silu`."""
+
+    name: str
+
+    @property
+    def key(self) -> Hashable:
+        """What equality is decided by."""
+        return ("external", self.name)
+
+
+@dataclass(frozen=True, eq=False)
+class Method:
+    """A method of a built-in kind of value: `x.view`, `items.append`, `logger.info`."""
+
+    receiver: Value
+    name: str
+
+    @property
+    def key(self) -> Hashable:
+        """What equality is decided by."""
+        return ("method", self.receiver.key, self.name)
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """An instance of a library class, such as `torch.nn.Linear(4, 8)`, with its constructor's arguments."""
+
+    name: str
+    arguments: tuple[Value, ...] = ()
+    keywords: tuple[tuple[str, Value], ...] = ()
+
+    @property
+    def key(self) -> Hashable:
+        """What equality is decided by."""
+        return (
+            "layer",
+            self.name,
+            tuple(a.key for a in self.arguments),
+            tuple((k, v.key) for k, v in self.keywords),
+        )
+
+    def argument(self, index: int, name: str) -> Value | None:
+        """The constructor argument at `index` or called `name`."""
+        if index < len(self.arguments):
+            return self.arguments[index]
+        return dict(self.keywords).get(name)
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Nothing is known. `tainted` means that it may depend on the token count."""
+
+    reason: str = ""
+    tainted: bool = False
+
+    @property
+    def key(self) -> Hashable:
+        """What equality is decided by; why a value is unknown does not matter."""
+        return ("unknown", self.tainted)
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """One of a few values, depending on configuration."""
+
+    options: tuple[Value, ...]
+
+    @property
+    def key(self) -> Hashable:
+        """What equality is decided by."""
+        return ("choice", frozenset(o.key for o in self.options))
+
+
+Value = Union[
+    Const,
+    Int,
+    Bool,
+    Float,
+    Static,
+    Unbacked,
+    Tensor,
+    Shape,
+    Sequence,
+    Mapping,
+    Instance,
+    Class,
+    Function,
+    Partial,
+    Module,
+    External,
+    Method,
+    Layer,
+    Unknown,
+    Choice,
+]
+
+NONE = Const(None)
+TRUE = Const(True)
+FALSE = Const(False)
+UNKNOWN = Unknown()
+
+
+def options(value: Value) -> tuple[Value, ...]:
+    """The values that `value` may be."""
+    return value.options if isinstance(value, Choice) else (value,)
+
+
+def choice(values: Iterable[Value]) -> Value:
+    """One of `values`, joined as far as needed to stay small."""
+    distinct: dict[Hashable, Value] = {}
+    for value in values:
+        for option in options(value):
+            distinct.setdefault(option.key, option)
+    if not distinct:
+        return UNKNOWN
+    found = list(distinct.values())
+    for merge in (_merge_tensors, _merge_scalars, _merge_containers):
+        found = merge(found)
+    if len(found) == 1:
+        return found[0]
+    if len(found) > _MAX_OPTIONS:
+        return Unknown("too many possibilities", tainted=any(tainted(v) for v in found))
+    return Choice(tuple(found))
+
+
+def join(a: Value, b: Value) -> Value:
+    """The value that is `a` on one path and `b` on another."""
+    if a is b or a.key == b.key:
+        return a
+    return choice((a, b))
+
+
+def tainted(value: Value) -> bool:
+    """Whether the value as a Python value may change with the token count."""
+    if isinstance(value, (Int, Float)):
+        return value.size.depends
+    if isinstance(value, Bool):
+        return value.condition.depends
+    if isinstance(value, Unknown):
+        return value.tainted
+    if isinstance(value, Choice):
+        return any(tainted(o) for o in value.options)
+    if isinstance(value, Sequence):
+        return any(tainted(i) for i in value.items) if value.items is not None else tainted(value.element)
+    if isinstance(value, Shape):
+        return value.tensor.depends or value.tensor.shape is None
+    return False
+
+
+def is_static(value: Value) -> bool:
+    """Whether the value is known to be fixed at capture."""
+    if isinstance(value, (Int, Float)):
+        return not value.size.depends
+    if isinstance(value, Bool):
+        return not value.condition.depends
+    if isinstance(value, Choice):
+        return all(is_static(o) for o in value.options)
+    if isinstance(value, Sequence):
+        return all(is_static(i) for i in value.items) if value.items is not None else is_static(value.element)
+    return not isinstance(value, (Unknown, Tensor, Unbacked, Shape, Mapping))
+
+
+def as_size(value: Value) -> Size | None:
+    """The size expression of an integer, None for anything else. A static of unknown type counts as an integer."""
+    if isinstance(value, Int):
+        return value.size
+    if isinstance(value, Const) and isinstance(value.value, int):
+        return Size.const(int(value.value))
+    if isinstance(value, Static) and value.type in ("", "int") and value.label:
+        return Size.static(value.label)
+    return None
+
+
+def integer(
+    size: Size, trail: Trail | None = None, inputs: frozenset[str] = frozenset(), *, exact: bool = True
+) -> Value:
+    """An integer value; a known number becomes a constant."""
+    if size.constant is not None:
+        return Const(size.constant)
+    return Int(size, trail, inputs, exact)
+
+
+def trail_of(value: Value) -> Trail | None:
+    """How the token count got into `value`."""
+    if isinstance(value, (Int, Bool, Float, Unbacked, Tensor)):
+        return value.trail
+    if isinstance(value, Shape):
+        return value.tensor.trail
+    if isinstance(value, Choice):
+        return next((t for t in map(trail_of, value.options) if t), None)
+    if isinstance(value, Sequence) and value.items:
+        return next((t for t in map(trail_of, value.items) if t), None)
+    return None
+
+
+def inputs_of(value: Value) -> frozenset[str]:
+    """Which inputs of the region the token counts in `value` were read from."""
+    if isinstance(value, (Int, Bool, Tensor)):
+        return value.inputs
+    return frozenset()
+
+
+def same_code(a: ast.AST, b: ast.AST) -> bool:
+    """Whether two pieces of code are the same, positions aside."""
+    return ast.dump(a) == ast.dump(b)
+
+
+def _merge_tensors(values: list[Value]) -> list[Value]:
+    """Tensors of one rank are joined dimension by dimension; an unknown shape gives way to a known one."""
+    tensors = [v for v in values if isinstance(v, Tensor)]
+    if len(tensors) < 2:
+        return values
+    known = [t for t in tensors if t.shape is not None]
+    merged = known[0] if known else tensors[0]
+    exact = len(known) == len(tensors) and all(t.exact for t in tensors)
+    for other in known[1:]:
+        assert merged.shape is not None and other.shape is not None
+        if len(merged.shape) != len(other.shape):
+            merged = Tensor(None, trail=merged.trail or other.trail, inputs=merged.inputs | other.inputs)
+            break
+        if merged.shape != other.shape:
+            shape = tuple(_join_dimension(a, b) for a, b in zip(merged.shape, other.shape, strict=True))
+            same = all(a == b or not (a.depends or b.depends) for a, b in zip(merged.shape, other.shape, strict=True))
+            exact = exact and same
+            merged = Tensor(shape, "", merged.open, trail=merged.trail, inputs=merged.inputs | other.inputs)
+    merged = Tensor(
+        merged.shape,
+        merged.dtype if len({t.dtype for t in tensors}) == 1 else "",
+        merged.open,
+        exact,
+        parameter=all(t.parameter for t in tensors),
+        unbacked=any(t.unbacked for t in tensors),
+        trail=merged.trail,
+        inputs=merged.inputs.union(*(t.inputs for t in tensors)),
+    )
+    return [v for v in values if not isinstance(v, Tensor)] + [merged]
+
+
+def _join_dimension(a: Size, b: Size) -> Size:
+    if a == b:
+        return a
+    if a.depends and b.depends:
+        return Size.operation("max", a, b)
+    # One path pads or drops a token dimension: keep the one that depends, the join is marked as not exact.
+    if a.depends or b.depends:
+        return a if a.depends else b
+    return Size.static("?")
+
+
+def _merge_scalars(values: list[Value]) -> list[Value]:
+    """Numbers of one kind collapse once there are too many to keep apart."""
+    numbers = [v for v in values if isinstance(v, (Const, Int, Static)) and v is not NONE and v != NONE]
+    if len(numbers) <= 3:
+        return values
+    rest = [v for v in values if v not in numbers]
+    depends = [v for v in numbers if isinstance(v, Int) and v.size.depends]
+    return [*rest, *depends[:2], Static()]
+
+
+def _merge_containers(values: list[Value]) -> list[Value]:
+    """Sequences of one kind and length are joined element by element, others by their elements."""
+    sequences = [v for v in values if isinstance(v, Sequence)]
+    if len(sequences) > 1:
+        kind = sequences[0].kind if len({s.kind for s in sequences}) == 1 else "list"
+        lengths = {None if s.items is None else len(s.items) for s in sequences}
+        items: list[Value] | None = None
+        if len(lengths) == 1 and None not in lengths:
+            columns = zip(*(s.items or [] for s in sequences), strict=True)
+            items = [choice(column) for column in columns]
+        merged = Sequence(kind, items, choice(element_of(s) for s in sequences))
+        values = [v for v in values if not isinstance(v, Sequence)] + [merged]
+    mappings = [v for v in values if isinstance(v, Mapping)]
+    if len(mappings) > 1:
+        elements = [m.element if m.items is None else choice(m.items.values()) for m in mappings]
+        values = [v for v in values if not isinstance(v, Mapping)] + [Mapping(None, choice(elements))]
+    return values
+
+
+def element_of(sequence: Sequence) -> Value:
+    """The join of the elements."""
+    if sequence.items is None:
+        return sequence.element
+    return choice(sequence.items) if sequence.items else UNKNOWN
