@@ -1,6 +1,6 @@
 """Times vllm-lint beside other Python checkers on vLLM's models folder, in one run on one machine.
 
-Usage: python benchmarks/speed/compare.py --vllm-source DIR [--only NAME ...]
+Usage: python -m benchmarks.speed.compare --vllm-source DIR [--only NAME ...]
 
 `DIR` is an unpacked vLLM source distribution; README.md in this folder says how to get one. Results are printed
 and written to a JSON file; a run with `--only` replaces just its own rows there.
@@ -22,14 +22,15 @@ import venv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from measure import Usage, measure
+from benchmarks.speed.measure import Usage, measure
 
 HERE = Path(__file__).parent
 MODELS = Path("vllm/model_executor/models")
 PEERS = {"torchfix": "torchfix==0.7.0", "fixit": "fixit==2.2.1", "ruff": "ruff==0.17.6"}
 TOOLS = ("ours", "ast.parse", *PEERS)
+Command: TypeAlias = list[str | Path]
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Context:
 def time_ours(context: Context) -> Iterator[tuple[str, list[Usage]]]:
     """Cold, warm, after one changed file, without cache, and start-up."""
     cache = context.work / "cache"
-    command = [context.ours, "check", "--output-format", "concise", "--cache-dir", cache, MODELS]
+    command: Command = [context.ours, "check", "--output-format", "concise", "--cache-dir", cache, MODELS]
 
     def cold() -> Usage:
         shutil.rmtree(cache, ignore_errors=True)
@@ -71,7 +72,7 @@ def time_ours(context: Context) -> Iterator[tuple[str, list[Usage]]]:
 
 def time_parse(context: Context) -> Iterator[tuple[str, list[Usage]]]:
     """`ast.parse` of the same files, on the interpreter that runs this script."""
-    command = [sys.executable, HERE / "parse_only.py", context.models]
+    command: Command = [sys.executable, HERE / "parse_only.py", context.models]
     yield "cold", [measure(command, context.tree) for _ in range(context.repeat)]
 
 
@@ -87,9 +88,9 @@ def time_fixit(context: Context) -> Iterator[tuple[str, list[Usage]]]:
 
 def time_ruff(context: Context) -> Iterator[tuple[str, list[Usage]]]:
     """All of ruff's rules, without the configuration that vLLM's source carries."""
-    base = [context.peers / "ruff", "check", "--isolated", "--select", "ALL", "--output-format", "concise"]
+    base: Command = [context.peers / "ruff", "check", "--isolated", "--select", "ALL", "--output-format", "concise"]
     yield "cold", [measure([*base, "--no-cache", MODELS], context.tree) for _ in range(context.repeat)]
-    cached = [*base, "--cache-dir", context.work / "ruff", MODELS]
+    cached: Command = [*base, "--cache-dir", context.work / "ruff", MODELS]
     measure(cached, context.tree)
     yield "warm", [measure(cached, context.tree) for _ in range(context.repeat)]
 

@@ -1,0 +1,121 @@
+"""Writes the pages that are made from the code: one a rule, the rule table, the command line's help.
+
+Usage: python docs/generate.py [--check]
+
+With `--check` nothing is written; pages that differ are named and the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+import click
+
+from vllm_lint.analyzer.findings import Contract, Promise
+from vllm_lint.analyzer.rule import Rule
+from vllm_lint.cli.main import main as command_line
+from vllm_lint.rules.catalogue import RULES
+
+DOCS = Path(__file__).parent
+README = DOCS.parent / "README.md"
+#: Help is wrapped at this width, whatever the terminal.
+WIDTH = 100
+CONTRACT_TITLES = {
+    Contract.VLLM: "vLLM's `support_torch_compile`",
+    Contract.FULLGRAPH: "`torch.compile(fullgraph=True)`",
+    Contract.COMPILE: "plain `torch.compile`",
+}
+
+
+def rule_page(rule: type[Rule]) -> str:
+    """One rule: its facts as a table, then its docstring."""
+    meta = rule.meta
+    if meta.promise is Promise.TOOL:
+        severities = {"Severity": meta.severity.value}
+    else:
+        severities = {f"Under {CONTRACT_TITLES[contract]}": _severity(rule, contract) for contract in Contract}
+    facts = {
+        "Promise": meta.promise.title if meta.promise is Promise.TOOL else f"{meta.promise.value}, {meta.promise.title}",
+        **severities,
+        "Fix": meta.fix,
+        "Proof": meta.proof,
+        "Status": f"{meta.status}, since {meta.since}",
+        "Holds for": f"torch {meta.torch}",
+        "Graph-break ids of torch": ", ".join(meta.graph_breaks) or "none",
+    }
+    table = "\n".join(f"| {name} | {value} |" for name, value in facts.items())
+    return f"# {meta.code} {meta.name}\n\n| | |\n|---|---|\n{table}\n\n{rule.documentation()}\n"
+
+
+def _severity(rule: type[Rule], contract: Contract) -> str:
+    severity = rule().severity_under(contract)
+    return severity.value if severity else "allowed"
+
+
+def rule_table() -> str:
+    """All rules in code order, a line each."""
+    rows = "\n".join(
+        f"| [{rule.meta.code}](rules/{rule.meta.code}.md) | {rule.meta.name} | {rule.meta.promise.value} "
+        f"| {rule.meta.severity.value} | {rule.summary()} |"
+        for rule in RULES
+    )
+    return f"# Rules\n\n| code | name | promise | severity | what it flags |\n|---|---|---|---|---|\n{rows}\n"
+
+
+def help_page() -> str:
+    """`--help` of the program and of each command."""
+    parts = ["# Command line\n"]
+    root = click.Context(command_line, info_name="vllm-lint", terminal_width=WIDTH, max_content_width=WIDTH)
+    parts.append(_help_block("vllm-lint", command_line.get_help(root)))
+    for name in command_line.list_commands(root):
+        command = command_line.get_command(root, name)
+        if command is None or command.hidden:
+            continue
+        context = click.Context(
+            command, info_name=name, parent=root, terminal_width=WIDTH, max_content_width=WIDTH
+        )
+        parts.append(_help_block(f"vllm-lint {name}", command.get_help(context)))
+    return "\n".join(parts)
+
+
+def _help_block(title: str, text: str) -> str:
+    return f"## {title}\n\n```text\n{text}\n```\n"
+
+
+def readme() -> str:
+    """README.md with the number of rules put in."""
+    text = README.read_text(encoding="utf-8")
+    return re.sub(r"(?<=<!-- rule count -->)\d*(?=<!-- end -->)", str(len(RULES)), text)
+
+
+def pages() -> dict[Path, str]:
+    """Every generated page by its path."""
+    rules = {DOCS / "rules" / f"{rule.meta.code}.md": rule_page(rule) for rule in RULES}
+    return rules | {DOCS / "rules.md": rule_table(), DOCS / "command-line.md": help_page(), README: readme()}
+
+
+def main() -> int:
+    """Write or check; returns the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--check", action="store_true", help="write nothing, fail if a page differs")
+    is_check = parser.parse_args().check
+    wanted = pages()
+    differs = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    stray = sorted(set((DOCS / "rules").glob("*.md")) - set(wanted))
+    for path in [*differs, *stray]:
+        print(f"{path.relative_to(DOCS.parent)}: {'differs from the code' if is_check else 'updated'}")
+    if is_check:
+        return 1 if differs or stray else 0
+    for path in differs:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(wanted[path], encoding="utf-8")
+    for path in stray:
+        path.unlink()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""A model that vLLM serves without a complaint, and that answers wrongly."""
