@@ -34,11 +34,13 @@ def rule_page(rule: type[Rule]) -> str:
     """One rule: its facts as a table, then its docstring."""
     meta = rule.meta
     if meta.promise is Promise.TOOL:
+        promise = meta.promise.title
         severities = {"Severity": meta.severity.value}
     else:
+        promise = f"{meta.promise.value}, {meta.promise.title}"
         severities = {f"Under {CONTRACT_TITLES[contract]}": _severity(rule, contract) for contract in Contract}
     facts = {
-        "Promise": meta.promise.title if meta.promise is Promise.TOOL else f"{meta.promise.value}, {meta.promise.title}",
+        "Promise": promise,
         **severities,
         "Fix": meta.fix,
         "Proof": meta.proof,
@@ -74,9 +76,7 @@ def help_page() -> str:
         command = command_line.get_command(root, name)
         if command is None or command.hidden:
             continue
-        context = click.Context(
-            command, info_name=name, parent=root, terminal_width=WIDTH, max_content_width=WIDTH
-        )
+        context = click.Context(command, info_name=name, parent=root, terminal_width=WIDTH, max_content_width=WIDTH)
         parts.append(_help_block(f"vllm-lint {name}", command.get_help(context)))
     return "\n".join(parts)
 
