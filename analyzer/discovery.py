@@ -66,7 +66,7 @@ class _Walk:
 
     def __init__(self, settings: Settings) -> None:
         self.base = settings.base
-        self.exclude = from_settings(settings.exclude, settings.base)
+        self.exclude = from_settings(settings.exclude, settings.exclude_base or settings.base)
         self.result = Discovery()
         self.found: dict[str, str] = {}
         """The real path of each file, and the path that it is reported under."""

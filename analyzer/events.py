@@ -26,10 +26,11 @@ class FileProblem(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SuppressionProblem(Event):
-    """A suppression comment that does nothing or names no rule.
+    """A suppression comment that does nothing, or does it without saying why.
 
-    `kind` is "unused", "unknown-code" or "no-code"; `text` is the code or name as written, and `removal`
-    what to put in place of the whole comment (empty to delete it).
+    `kind` is "unused", "unknown-code" (names no rule that ran; it may be one that was not selected), "malformed" (names
+    nothing) or "no-reason". `text` is the code or name as written, of a malformed comment its verb, and of one without
+    reason all of it. `removal` is what to put in place of `comment` (empty to delete it).
     """
 
     kind: str

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -44,6 +44,7 @@ class Meta:
 
     `proof` names how the fixtures are proved (see `runtime_verifier.proofs`), or is "static only, because ...".
     `graph_breaks` are ids of torch's graph-break registry. `torch` is the version range it was measured on.
+    An `opt_in` rule runs only where it is selected by its own code or name.
     """
 
     code: str
@@ -56,6 +57,7 @@ class Meta:
     torch: str = ">=2.9"
     graph_breaks: tuple[str, ...] = ()
     fix: str = "none"
+    opt_in: bool = False
     contracts: frozenset[Contract] = field(default_factory=lambda: frozenset(Contract))
 
 
@@ -76,7 +78,7 @@ class Rule:
     @classmethod
     def documentation(cls) -> str:
         """The docstring as Markdown, dedented."""
-        return textwrap.dedent(cls.__doc__ or "").strip()
+        return inspect.cleandoc(cls.__doc__ or "")
 
     @classmethod
     def summary(cls) -> str:
@@ -86,5 +88,5 @@ class Rule:
     @classmethod
     def section(cls, heading: str) -> str:
         """Text under one of `DOC_HEADINGS`; empty if the rule has none."""
-        parts = re.split(r"^## (.+)$", cls.documentation(), flags=re.M)
+        parts = re.split(r"^## (.+)$", cls.documentation(), flags=re.MULTILINE)
         return dict(zip(parts[1::2], (p.strip() for p in parts[2::2]), strict=True)).get(heading, "")

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from vllm_lint.analyzer.rule import Rule
+from vllm_lint.rules.tool.malformed_suppression import MalformedSuppression
+from vllm_lint.rules.tool.suppression_without_reason import SuppressionWithoutReason
+from vllm_lint.rules.tool.unknown_suppression_code import UnknownSuppressionCode
+from vllm_lint.rules.tool.unparsable_file import UnparsableFile
+from vllm_lint.rules.tool.unreadable_file import UnreadableFile
+from vllm_lint.rules.tool.unresolved_root import UnresolvedCompiledRoot
+from vllm_lint.rules.tool.unused_suppression import UnusedSuppression
 
-RULES: tuple[type[Rule], ...] = ()
+RULES: tuple[type[Rule], ...] = (
+    UnreadableFile,  # VL001
+    UnparsableFile,  # VL002
+    UnusedSuppression,  # VL003
+    UnknownSuppressionCode,  # VL004
+    MalformedSuppression,  # VL005
+    SuppressionWithoutReason,  # VL006
+    UnresolvedCompiledRoot,  # VL007
+)
 
 
 def find(selector: str) -> tuple[type[Rule], ...]:
     """Rules that `selector` names: a code, a kebab-case name, a code prefix such as `VL2`, or `ALL`.
 
-    Returns an empty tuple if it names none.
+    Returns an empty tuple if it names none. Opt-in rules are named by code or name only.
     """
-    if selector == "ALL":
-        return RULES
-    exact = tuple(r for r in RULES if selector in (r.meta.code, r.meta.name))
+    exact = tuple(rule for rule in RULES if selector in (rule.meta.code, rule.meta.name))
     if exact:
         return exact
     is_prefix = selector.startswith("VL") and selector[2:].isdigit() and len(selector) < len("VL000")
-    return tuple(r for r in RULES if r.meta.code.startswith(selector)) if is_prefix or selector == "VL" else ()
+    if not is_prefix and selector not in ("ALL", "VL"):
+        return ()
+    prefix = selector if is_prefix else ""
+    return tuple(rule for rule in RULES if rule.meta.code.startswith(prefix) and not rule.meta.opt_in)

@@ -1,0 +1,1 @@
+"""VL0xx: what the tool itself could not do, and its own comments."""
