@@ -19,6 +19,8 @@ class Settings:
     base: Path = field(default_factory=Path.cwd)
     exclude: tuple[str, ...] = ()
     """gitignore-style patterns, on top of .gitignore files."""
+    exclude_base: Path | None = None
+    """Folder that these patterns are relative to; None for `base`."""
     source_roots: tuple[Path, ...] = ()
     """Folders in which imports are looked up, besides those that the paths themselves lie in."""
     search_installed: bool = True
@@ -26,7 +28,7 @@ class Settings:
     roots: tuple[str, ...] = ()
     """User-declared compiled roots, `package.module:Class` or `package.module:function`."""
     stdin: tuple[str, bytes] | None = None
-    """A file name and the text to check in its place."""
+    """A file name and the text to check in its place; `paths` need not name it."""
     cache_dir: Path | None = None
     """Where facts are kept between runs; None for no cache."""
     jobs: int = 0

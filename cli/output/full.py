@@ -1,0 +1,108 @@
+"""For people: each finding with its source, the path that leads to it, and what to do."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+from vllm_lint.analyzer.engine import CheckResult
+from vllm_lint.analyzer.findings import Contract, Finding, Promise, Step
+from vllm_lint.cli.console import visible
+from vllm_lint.cli.output import Context
+from vllm_lint.cli.output.summary import position, summary_line
+from vllm_lint.cli.output.window import Mark, window
+
+_CONTRACTS = {
+    Contract.VLLM: "vLLM contract",
+    Contract.FULLGRAPH: "torch.compile(fullgraph=True) contract",
+    Contract.COMPILE: "torch.compile contract",
+}
+
+
+def render(result: CheckResult, context: Context) -> Iterator[str]:
+    """Findings in source order, then a summary."""
+    for finding in result.findings:
+        yield from _finding(finding, context)
+        yield ""
+    yield summary_line(result, context)
+
+
+def _finding(finding: Finding, context: Context) -> Iterator[str]:
+    style = context.style
+    spans = [finding.span, *(step.span for step in finding.steps)]
+    gutter = max(len(str(span.end_line)) for span in spans)
+    label = style.severity(finding.severity, f"{finding.severity.value}[{finding.code}]")
+    title = f"{label} {finding.name}: {style.strong(visible(finding.message))}"
+    yield title
+    yield f"{' ' * gutter}{style.frame('-->')} {visible(position(finding))}"
+    groups = _groups(finding.steps)
+    if _leads_down_to(groups, finding):
+        yield from _window([*_step_marks(groups[0], context)[:-1], _primary(finding, context)], gutter, context)
+    else:
+        yield from _window([_primary(finding, context, with_step=False)], gutter, context)
+        for index, group in enumerate(groups):
+            intro = "path from the token count to the decision: " if not index else ""
+            span = group[0][1].span
+            place = f"{visible(span.path)}:{span.line}:{span.column}"
+            yield f"{' ' * gutter}{style.frame(':::')} {intro}{place}"
+            yield from _window(_step_marks(group, context), gutter, context)
+    yield from _notes(finding, gutter, context)
+
+
+Numbered = tuple[int, Step]
+
+
+def _groups(steps: tuple[Step, ...]) -> list[list[Numbered]]:
+    """Runs of steps that read downwards in one file and so share a window."""
+    groups: list[list[Numbered]] = []
+    for number, step in enumerate(steps, 1):
+        last = groups[-1][-1][1].span if groups else None
+        follows = last is not None and last.path == step.span.path and last.line <= step.span.line
+        if last is not None and follows and last.line == last.end_line and step.span.line == step.span.end_line:
+            groups[-1].append((number, step))
+        else:
+            groups.append([(number, step)])
+    return groups
+
+
+def _leads_down_to(groups: list[list[Numbered]], finding: Finding) -> bool:
+    """Whether the whole path and the decision, its last step, fit in one window."""
+    return len(groups) == 1 and groups[0][-1][1].span == finding.span
+
+
+def _primary(finding: Finding, context: Context, *, with_step: bool = True) -> Mark:
+    label = f"{len(finding.steps)}. {visible(finding.steps[-1].message)}" if with_step else ""
+    return Mark(finding.span, label, "^", lambda text: context.style.severity(finding.severity, text), context=2)
+
+
+def _step_marks(group: list[Numbered], context: Context) -> list[Mark]:
+    return [Mark(step.span, f"{number}. {visible(step.message)}", "-", context.style.step) for number, step in group]
+
+
+def _window(marks: list[Mark], gutter: int, context: Context) -> Iterator[str]:
+    lines = context.lines(marks[0].span.path)
+    return window(lines, marks, gutter, context.width, context.style.frame)
+
+
+def _notes(finding: Finding, gutter: int, context: Context) -> Iterator[str]:
+    notes = []
+    if finding.root:
+        notes.append(("root", f"{finding.root.name} ({_CONTRACTS[finding.root.contract]})"))
+    if finding.promise is not Promise.TOOL:
+        notes.append(("promise", f"{finding.promise.value} {finding.promise.title}"))
+        notes.append(("confidence", finding.confidence.value))
+    notes.extend([("help", finding.help)] if finding.help else [])
+    notes.extend(("fix", f"{fix.title} ({fix.safety})") for fix in finding.fixes)
+    for name, text in notes:
+        start = f"{' ' * gutter} {context.style.frame('=')} {context.style.strong(f'{name}:')} "
+        indent = " " * (gutter + len(f" = {name}: "))
+        paragraphs = visible_lines(text)
+        if context.width is not None:
+            room = max(context.width - len(indent), 40)
+            paragraphs = [row for line in paragraphs for row in textwrap.wrap(line, room, break_long_words=False)]
+        yield start + f"\n{indent}".join(paragraphs)
+
+
+def visible_lines(text: str) -> list[str]:
+    """Lines of `text`, safe to print."""
+    return [visible(line) for line in text.splitlines()] or [""]

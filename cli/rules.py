@@ -1,0 +1,38 @@
+"""`vllm-lint rules`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import Any, Literal
+
+import click
+
+from vllm_lint.analyzer.rule import Rule
+from vllm_lint.cli.console import Style, print_pieces, use_color
+from vllm_lint.rules.catalogue import RULES
+
+
+@click.command("rules")
+@click.option("--output-format", type=click.Choice(["table", "json"]), default="table", help="Format of the list.")
+def command(output_format: Literal["table", "json"]) -> None:
+    """List all rules."""
+    if output_format == "json":
+        print_pieces([json.dumps([_record(rule) for rule in RULES], indent=2)])
+        return
+    style = Style(enabled=use_color("auto", sys.stdout))
+    width = max((len(rule.meta.name) for rule in RULES), default=0)
+    print_pieces(_row(rule, width, style) for rule in RULES)
+
+
+def _row(rule: type[Rule], width: int, style: Style) -> str:
+    meta = rule.meta
+    severity = style.severity(meta.severity, f"{meta.severity.value:7}")
+    return f"{style.strong(meta.code)}  {meta.name:{width}}  {meta.promise.value:4}  {severity}  {rule.summary()}"
+
+
+def _record(rule: type[Rule]) -> dict[str, Any]:
+    meta = asdict(rule.meta)
+    contracts = sorted(contract.value for contract in rule.meta.contracts)
+    return {**meta, "contracts": contracts, "summary": rule.summary(), "documentation": rule.documentation()}
