@@ -1,0 +1,201 @@
+"""Captures a module's forward as vLLM does: one full graph, declared dims dynamic, all guards dropped.
+
+Runs in a worker process only. Sources: vllm/compilation/wrapper.py and decorators.py (0.24 to 0.33).
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.fx.experimental.symbolic_shapes import ConstraintViolationError, GuardOnDataDependentSymNode
+
+from vllm_lint.runtime_verifier.constraints import Constraint, NotUnderstood, readable_source
+from vllm_lint.runtime_verifier.evidence import Evidence, place_of
+from vllm_lint.runtime_verifier.outcomes import (
+    Backend,
+    CaptureFailed,
+    DataDependent,
+    GraphBreak,
+    Mode,
+    Outcome,
+    Place,
+    RangeViolated,
+    RuntimeAssert,
+    ShapeGuard,
+    Specialized,
+)
+from vllm_lint.runtime_verifier.standins import Dims
+from vllm_lint.runtime_verifier.syncs import scan
+
+#: The range of token counts that the strict mode insists on. 2, because 0 and 1 are specialised anyway.
+STRICT_RANGE = (2, 16384)
+_SHARED_SHAPE_ID = "tokens"
+_MARK_UNBACKED_OPTIONS = inspect.signature(torch._dynamo.decorators.mark_unbacked).parameters
+
+
+@dataclass
+class Capture:
+    """A captured forward. `call` replays the one artifact, and is None if there is none."""
+
+    call: Callable[..., Any] | None
+    outcomes: list[Outcome]
+
+
+@dataclass
+class _Recorder:
+    """A Dynamo backend that looks at the graph and hands it on."""
+
+    mode: Mode
+    backend: Backend
+    graph: torch.fx.GraphModule | None = None
+    asserts: list[str] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, graph: torch.fx.GraphModule, inputs: list[Any]) -> Any:
+        self.graph = graph
+        shape_env = torch._guards.TracingContext.get().fake_mode.shape_env
+        for node in graph.graph.find_nodes(op="placeholder"):
+            example, argument = node.meta.get("example_value"), node.meta.get("grapharg")
+            if isinstance(example, torch.Tensor) and argument is not None:
+                for dim, size in enumerate(example.shape):
+                    self.names.setdefault(str(size), readable_source(f"{_name(argument.source)}.size()[{dim}]"))
+        for asserts in shape_env.deferred_runtime_asserts.values():
+            for item in asserts:
+                self.asserts.append(str(item.expr))
+        return torch._dynamo.lookup_backend(self.backend)(graph, inputs)
+
+
+def capture(
+    module: torch.nn.Module,
+    inputs: Mapping[str, Any],
+    dims: Dims,
+    tokens: int,
+    mode: Mode = "backed",
+    backend: Backend = "eager",
+) -> Capture:
+    """Capture `module.forward` with `inputs` of `tokens` tokens, run it once, and say what the capture found."""
+    torch._dynamo.reset()
+    mark(inputs, dims, mode)
+    if mode == "breaks":
+        return _all_breaks(module, inputs)
+    recorder = _Recorder(mode, backend)
+    call = torch.compile(
+        module.forward,
+        fullgraph=True,
+        dynamic=False,
+        backend=recorder,
+        options={"guard_filter_fn": torch.compiler.skip_all_guards_unsafe},
+    )
+    with Evidence() as evidence:
+        try:
+            call(**inputs)
+        except Exception as error:  # every failure of a capture is a result
+            return Capture(None, list(_failures(error, mode, evidence)))
+    if recorder.graph is None:
+        return Capture(None, [CaptureFailed(mode, "forward holds no tensor operation, so there is no graph")])
+    outcomes: list[Outcome] = []
+    if mode == "backed":
+        outcomes += [*_guards(evidence, mode, tokens), *scan(recorder.graph)]
+    for text in dict.fromkeys(recorder.asserts):
+        stack = evidence.guard_stack(text)
+        outcomes.append(RuntimeAssert(mode, Constraint(text).readable(recorder.names), stack[-1] if stack else None))
+    return Capture(call, outcomes)
+
+
+def mark(inputs: Mapping[str, Any], dims: Dims, mode: Mode) -> None:
+    """Mark the declared dims of every tensor in `inputs`, in place."""
+    for name, by_dim in dims.items():
+        value = inputs.get(name)
+        if value is None:
+            continue
+        for tensor in value.tensors.values() if hasattr(value, "tensors") else (value,):
+            for dim, shape_id in by_dim.items():
+                _mark(tensor, dim % tensor.ndim, shape_id, mode)
+
+
+def _mark(tensor: torch.Tensor, dim: int, shape_id: str | None, mode: Mode) -> None:
+    if mode in ("unbacked", "shared-unbacked"):
+        options: dict[str, Any] = {"hint_override": tensor.size(dim)}
+        if mode == "shared-unbacked":
+            shape_id = _SHARED_SHAPE_ID
+        if shape_id is not None:
+            options["shape_id"] = shape_id
+        supported = {k: v for k, v in options.items() if k in _MARK_UNBACKED_OPTIONS}
+        torch._dynamo.decorators.mark_unbacked(tensor, dim, **supported)
+    elif mode == "strict":
+        torch._dynamo.mark_dynamic(tensor, dim, min=STRICT_RANGE[0], max=STRICT_RANGE[1])
+    else:
+        torch._dynamo.mark_dynamic(tensor, dim)
+
+
+def _guards(evidence: Evidence, mode: Mode, tokens: int) -> Iterator[ShapeGuard]:
+    """The guards that some number of tokens breaks; a guard that holds for all of them is benign."""
+    counts = frozenset(s for s, value in evidence.values.items() if value == tokens)
+    for text, stack in {t: s for t, s in reversed(evidence.guards)}.items():
+        constraint = Constraint(text)
+        expression = constraint.readable(evidence.names)
+        try:
+            undecided = not constraint.symbols & counts
+            failing = () if undecided else constraint.fails_at(counts, evidence.values)
+        except NotUnderstood:
+            undecided, failing = True, ()
+        if failing or undecided:
+            yield ShapeGuard(mode, expression, failing, undecided, stack)
+
+
+def _failures(error: BaseException, mode: Mode, evidence: Evidence) -> Iterator[Outcome]:
+    """What an exception at capture means."""
+    while isinstance(error, torch._dynamo.exc.BackendCompilerFailed) and error.inner_exception is not None:
+        error = error.inner_exception
+    text = str(error)
+    place = place_of(getattr(error, "real_stack", None))
+    if isinstance(error, ConstraintViolationError):
+        yield from _violations(text, mode, evidence)
+    elif isinstance(error, GuardOnDataDependentSymNode) or "data-dependent expression" in text:
+        found = re.search(r"data-dependent expression (.+?) \(unhinted", text)
+        yield DataDependent(mode, found[1] if found else text.splitlines()[0], place)
+    elif isinstance(error, torch._dynamo.exc.Unsupported):
+        yield GraphBreak(mode, _break_id(text), text.splitlines()[0], place)
+    else:
+        yield CaptureFailed(mode, f"{type(error).__name__}: {text}".splitlines()[0], place)
+
+
+def _violations(text: str, mode: Mode, evidence: Evidence) -> Iterator[Outcome]:
+    for source in re.findall(r"You marked (.+?) as dynamic but your code specialized it", text):
+        name = readable_source(source)
+        symbols = {s for s, n in evidence.names.items() if n == name}
+        stack = next((p for t, p in evidence.guards if t.startswith("Eq(") and Constraint(t).symbols & symbols), ())
+        yield Specialized(mode, name, stack[-1] if stack else None)
+    if guards := re.findall(r"satisfy the generated guard (.+)\.$", text, re.M):
+        yield RangeViolated(tuple(readable_source(g) for g in guards))
+
+
+def _all_breaks(module: torch.nn.Module, inputs: Mapping[str, Any]) -> Capture:
+    # As one_graph does: scalars and dynamic output shapes are captured instead of breaking.
+    with torch._dynamo.config.patch(capture_scalar_outputs=True, capture_dynamic_output_shape_ops=True):
+        with Evidence() as evidence:
+            try:
+                reasons = torch._dynamo.explain(module.forward)(**inputs).break_reasons
+            except Exception as error:
+                return Capture(None, list(_failures(error, "breaks", evidence)))
+    return Capture(
+        None,
+        [
+            GraphBreak("breaks", _break_id(r.reason), r.reason.splitlines()[0], place_of(r.user_stack))
+            for r in reasons
+        ],
+    )
+
+
+def _break_id(text: str) -> str:
+    found = re.search(r"/gb(\d+)\.html", text)
+    return f"GB{found[1]}" if found else ""
+
+
+def _name(source: Any) -> str:
+    return source.name if isinstance(source.name, str) else source.name()  # a method before torch 2.10

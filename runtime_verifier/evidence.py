@@ -1,0 +1,68 @@
+"""Collects torch's structured trace (the events that TORCH_TRACE writes) inside the process that captures."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch._logging import structured
+
+from vllm_lint.runtime_verifier.constraints import readable_source
+from vllm_lint.runtime_verifier.outcomes import Place
+
+_TORCH_ROOT = os.path.dirname(os.path.abspath(torch.__file__)) + os.sep
+
+
+class Evidence(logging.Handler):
+    """Events of one capture: the guards with their call path, and which size each symbol stands for."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.guards: list[tuple[str, tuple[Place, ...]]] = []
+        self.names: dict[str, str] = {}
+        self.values: dict[str, int] = {}
+        self._attempt = 0
+
+    def __enter__(self) -> Evidence:
+        logging.getLogger("torch.__trace").addHandler(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        logging.getLogger("torch.__trace").removeHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep what a trace record says about symbols and guards."""
+        metadata: Mapping[str, Any] = getattr(record, "metadata", None) or {}
+        if metadata.get("attempt", 0) != self._attempt:  # Dynamo starts a frame over when it has to know more
+            self._attempt = metadata["attempt"]
+            self.guards.clear()
+        if guard := metadata.get("guard_added_fast"):
+            self.guards.append((guard["expr"], _places(guard["user_stack"])))
+        elif symbol := metadata.get("create_symbol"):
+            self.names[symbol["symbol"]] = readable_source(symbol["source"])
+            self.values[symbol["symbol"]] = int(symbol["val"]) if symbol["val"].lstrip("-").isdigit() else 0
+
+    def guard_stack(self, text: str) -> tuple[Place, ...]:
+        """The call path on which a guard was added; empty if it came from the framework."""
+        return next((stack for expression, stack in self.guards if expression == text), ())
+
+
+def _places(frames: Sequence[Mapping[str, Any]]) -> tuple[Place, ...]:
+    names = {number: name for name, number in structured.INTERN_TABLE.items()}
+    places = (Place(os.path.abspath(names[f["filename"]]), f["line"], f["name"]) for f in frames)
+    return tuple(p for p in places if not p.path.startswith(_TORCH_ROOT))
+
+
+def place_of(stack: Sequence[Any] | None) -> Place | None:
+    """The innermost frame of a `traceback.StackSummary` that is not torch's own."""
+    for frame in reversed(stack or ()):
+        path = os.path.abspath(frame.filename)
+        if not path.startswith(_TORCH_ROOT) and os.path.exists(path):
+            return Place(path, frame.lineno or 0, frame.name)
+    return None

@@ -1,0 +1,57 @@
+"""What a worker is asked to do, as data that crosses the process boundary as JSON."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from vllm_lint.runtime_verifier.outcomes import Backend, Mode, Result
+
+#: Token counts to replay at: decode, odd, and around the sizes that tiles and captured batches are made of.
+SIZES = (1, 2, 3, 7, 127, 128, 129, 256, 512, 1000)
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """One class of one file, to be captured and replayed.
+
+    The file's folder is put on the import path. The class is built without arguments. Its inputs at n tokens are what
+    the module's `inputs(n)` returns for the names in `forward`'s signature, and `randn(n, 8)` for the others that have
+    no default.
+    """
+
+    path: str
+    target: str
+    trace_size: int = 256
+    sizes: tuple[int, ...] = SIZES
+    modes: tuple[Mode, ...] = ("backed",)
+    backends: tuple[Backend, ...] = ("eager",)
+    standins: Literal["always", "if-missing"] = "if-missing"
+    reference: str | None = None
+    """A file whose class of the same name gives the eager results to compare with, where it returns any."""
+    timeout: float = 60.0
+    """Seconds."""
+    memory: int = 4 << 30
+    """Bytes of private memory, on top of what torch itself maps."""
+
+
+class Request(msgspec.Struct, frozen=True):
+    """A numbered job on its way to the server."""
+
+    number: int
+    job: Job
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """The answer to the request of the same number; `failure` is a traceback of the tool itself."""
+
+    number: int
+    result: Result | None = None
+    failure: str | None = None
+
+
+class Hello(msgspec.Struct, frozen=True):
+    """First line of a server: ready, or why it cannot work."""
+
+    torch: str = ""
+    missing: str = ""

@@ -1,0 +1,190 @@
+"""What a verification found out, as plain data that crosses the process boundary as JSON.
+
+Nothing here imports torch. Sizes are numbers of tokens; lines count from 1.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Union
+
+import msgspec
+
+Mode = Literal["backed", "strict", "unbacked", "shared-unbacked", "breaks"]
+"""How the token dims were marked: as vLLM does by default, with a range that must hold whole, as vLLM does under
+`dynamic_shapes_config.type=unbacked`, the same with one symbol for all token dims, or without `fullgraph`."""
+
+Backend = Literal["eager", "aot_eager", "inductor"]
+"""What runs the captured graph: the Dynamo graph as it is, AOTAutograd's, or Inductor's code."""
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A line of source. `path` is absolute, as the process that ran it saw it."""
+
+    path: str
+    line: int
+    function: str
+
+
+class GraphBreak(msgspec.Struct, frozen=True, tag=True):
+    """Dynamo could not trace something. `id` is torch's graph-break id such as GB0170; empty if it gave none."""
+
+    mode: Mode
+    id: str
+    reason: str
+    place: Place | None = None
+
+
+class Specialized(msgspec.Struct, frozen=True, tag=True):
+    """A dim that was declared dynamic became one constant (ConstraintViolationError)."""
+
+    mode: Mode
+    source: str
+    place: Place | None = None
+
+
+class RangeViolated(msgspec.Struct, frozen=True, tag=True):
+    """A strict range found a guard that not every size in it satisfies."""
+
+    guards: tuple[str, ...]
+
+
+class DataDependent(msgspec.Struct, frozen=True, tag=True):
+    """Python asked for the value of something that is known only at run time."""
+
+    mode: Mode
+    expression: str
+    place: Place | None = None
+
+
+class ShapeGuard(msgspec.Struct, frozen=True, tag=True):
+    """A condition on sizes that was true when traced, and that vLLM drops.
+
+    `expression` speaks of the user's arguments, as in `x.size(0) % 128 == 0`; `fails_at` holds numbers of tokens at
+    which it is false, and `stack` the call path, outermost first. `undecided` says that no single number of tokens
+    decides it (two sizes that were found equal or unequal, or an operator that is not understood).
+    """
+
+    mode: Mode
+    expression: str
+    fails_at: tuple[int, ...]
+    undecided: bool = False
+    stack: tuple[Place, ...] = ()
+
+
+class RuntimeAssert(msgspec.Struct, frozen=True, tag=True):
+    """A condition that the captured graph checks when it runs."""
+
+    mode: Mode
+    expression: str
+    place: Place | None = None
+
+
+class GraphSync(msgspec.Struct, frozen=True, tag=True):
+    """An operator in the captured graph that makes a GPU wait for the host or the host for a GPU."""
+
+    operator: str
+    place: Place | None = None
+
+
+class WrongAnswer(msgspec.Struct, frozen=True, tag=True):
+    """Replay with guards dropped gave other outputs, inputs or module state than eager.
+
+    `max_difference` is None where shapes, types or state differ instead of numbers.
+    """
+
+    backend: Backend
+    sizes: tuple[int, ...]
+    max_difference: float | None
+    detail: str
+
+
+class CheckLost(msgspec.Struct, frozen=True, tag=True):
+    """Eager raises at these sizes, the replay returned."""
+
+    backend: Backend
+    sizes: tuple[int, ...]
+    message: str
+
+
+class ReplayFailed(msgspec.Struct, frozen=True, tag=True):
+    """Eager returns at these sizes, the replay raised."""
+
+    backend: Backend
+    sizes: tuple[int, ...]
+    message: str
+
+
+class EagerFailed(msgspec.Struct, frozen=True, tag=True):
+    """The target cannot be built or does not run without compilation either, so there is no verdict."""
+
+    stage: Literal["import", "build", "forward"]
+    message: str
+
+
+class CaptureFailed(msgspec.Struct, frozen=True, tag=True):
+    """Capturing raised something that is none of the above."""
+
+    mode: Mode
+    message: str
+    place: Place | None = None
+
+
+class Crashed(msgspec.Struct, frozen=True, tag=True):
+    """The process of this target ended by itself: an exit status, or minus a signal number."""
+
+    status: int
+
+
+class TimedOut(msgspec.Struct, frozen=True, tag=True):
+    """The process of this target was ended after its time limit."""
+
+    seconds: float
+
+
+class OutOfMemory(msgspec.Struct, frozen=True, tag=True):
+    """The process of this target needed more than its memory limit, in bytes."""
+
+    limit: int
+
+
+Outcome = Union[  # noqa: UP007 - msgspec reads this at run time on Python 3.10 too
+    GraphBreak,
+    Specialized,
+    RangeViolated,
+    DataDependent,
+    ShapeGuard,
+    RuntimeAssert,
+    GraphSync,
+    WrongAnswer,
+    CheckLost,
+    ReplayFailed,
+    EagerFailed,
+    CaptureFailed,
+    Crashed,
+    TimedOut,
+    OutOfMemory,
+]
+
+
+class Result(msgspec.Struct, frozen=True):
+    """Everything one job found. `replayed` holds the sizes at which a replay was compared with eager."""
+
+    target: str
+    outcomes: tuple[Outcome, ...]
+    replayed: tuple[int, ...] = ()
+    seconds: float = 0.0
+    torch: str = ""
+    platform: str = "cpu"
+
+    @property
+    def clean(self) -> bool:
+        """Whether the capture succeeded, holds for every size, and every replay agreed with eager.
+
+        Guards and unbacked errors of the stricter passes do not count while the replay at the sizes where they fail
+        agrees with eager.
+        """
+        harmless = (ShapeGuard, RuntimeAssert, RangeViolated)
+        return all(
+            isinstance(o, harmless) or getattr(o, "mode", None) in ("strict", "unbacked", "shared-unbacked")
+            for o in self.outcomes
+        )
