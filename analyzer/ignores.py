@@ -43,7 +43,7 @@ class IgnoreFile:
         return result.include, result.index
 
     def _compile(self) -> GitIgnoreSpec:
-        from pathspec import GitIgnoreSpec  # noqa: PLC0415  takes 16 ms, and there may be no pattern
+        from pathspec import GitIgnoreSpec  # takes 16 ms, and there may be no pattern
 
         valid = []
         for line in self._lines:

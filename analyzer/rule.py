@@ -88,5 +88,5 @@ class Rule:
     @classmethod
     def section(cls, heading: str) -> str:
         """Text under one of `DOC_HEADINGS`; empty if the rule has none."""
-        parts = re.split(r"^## (.+)$", cls.documentation(), flags=re.MULTILINE)
+        parts: list[str] = re.split(r"^## (.+)$", cls.documentation(), flags=re.MULTILINE)
         return dict(zip(parts[1::2], (p.strip() for p in parts[2::2]), strict=True)).get(heading, "")

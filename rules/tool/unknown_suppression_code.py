@@ -56,7 +56,7 @@ class UnknownSuppressionCode(Rule):
 
     def check(self, event: Event) -> Iterator[Report]:
         """Report problems of kind "unknown-code", unless the code is that of a rule that was not selected."""
-        from vllm_lint.rules import catalogue  # noqa: PLC0415  the catalogue imports this module
+        from vllm_lint.rules import catalogue  # here because the catalogue imports this module
 
         assert isinstance(event, SuppressionProblem)
         if event.kind == "unknown-code" and not catalogue.find(event.text):
