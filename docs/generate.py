@@ -8,14 +8,20 @@ With `--check` nothing is written; pages that differ are named and the exit code
 from __future__ import annotations
 
 import argparse
-import re
+import ast
+import inspect
+import itertools
+import json
+import subprocess
 import sys
 from pathlib import Path
 
 import click
+import msgspec
 
 from vllm_lint.analyzer.findings import Contract, Promise
 from vllm_lint.analyzer.rule import Rule
+from vllm_lint.cli.configuration import Configuration
 from vllm_lint.cli.main import main as command_line
 from vllm_lint.rules.catalogue import RULES
 
@@ -85,16 +91,61 @@ def _help_block(title: str, text: str) -> str:
     return f"## {title}\n\n```text\n{text}\n```\n"
 
 
-def readme() -> str:
-    """README.md with the number of rules put in."""
-    text = README.read_text(encoding="utf-8")
-    return re.sub(r"(?<=<!-- rule count -->)\d*(?=<!-- end -->)", str(len(RULES)), text)
+def settings_table() -> str:
+    """Every setting with its default and its documentation, in the order of the code."""
+    tree = ast.parse(inspect.getsource(Configuration))
+    body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
+    documented = {
+        node.target.id: inspect.cleandoc(text.value.value)
+        for node, text in itertools.pairwise(body)
+        if isinstance(node, ast.AnnAssign)
+        and isinstance(node.target, ast.Name)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+        and isinstance(text.value.value, str)
+    }
+    defaults = msgspec.to_builtins(Configuration())
+    rows = "\n".join(
+        f"| `{field.encode_name}` | `{json.dumps(defaults[field.encode_name])}` | {documented[field.name]} |"
+        for field in msgspec.structs.fields(Configuration)
+    )
+    return f"| setting | default | |\n|---|---|---|\n{rows}"
+
+
+def sample() -> str:
+    """What the program prints for the example, as the README shows it."""
+    command = [sys.executable, "-c", "from vllm_lint.cli.main import main; main()"]
+    options = ["check", "--isolated", "--no-cache", "--color", "never"]
+    done = subprocess.run(
+        [*command, *options, "examples/tiny_model"], cwd=DOCS.parent, check=False, capture_output=True, text=True
+    )
+    if done.returncode != 1:
+        raise SystemExit(f"the example has no finding (exit code {done.returncode}): {done.stderr}")
+    return f"```text\n$ vllm-lint examples/tiny_model\n{done.stdout.strip()}\n```"
+
+
+def filled(page: Path, **blocks: str) -> str:
+    """The text of `page` with each block put between its two markers."""
+    text = page.read_text(encoding="utf-8")
+    for name, block in blocks.items():
+        begin, end = f"<!-- {name} -->", f"<!-- end {name} -->"
+        if begin not in text or end not in text:
+            raise SystemExit(f"{page.name} has no place for {name}")
+        before, after = text.split(begin)[0], text.split(end)[1]
+        text = f"{before}{begin}{block}{end}{after}"
+    return text
 
 
 def pages() -> dict[Path, str]:
     """Every generated page by its path."""
     rules = {DOCS / "rules" / f"{rule.meta.code}.md": rule_page(rule) for rule in RULES}
-    return rules | {DOCS / "rules.md": rule_table(), DOCS / "command-line.md": help_page(), README: readme()}
+    configuration = DOCS / "configuration.md"
+    return rules | {
+        DOCS / "rules.md": rule_table(),
+        DOCS / "command-line.md": help_page(),
+        configuration: filled(configuration, settings=f"\n{settings_table()}\n"),
+        README: filled(README, rules=str(len(RULES)), sample=f"\n{sample()}\n"),
+    }
 
 
 def main() -> int:
