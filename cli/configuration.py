@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from vllm_lint.analyzer.cache import default_folder
 from vllm_lint.analyzer.findings import Confidence
 from vllm_lint.cli.errors import Failure, did_you_mean
 
@@ -42,8 +43,9 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", f
     """Report only findings at least this certain."""
     output_format: OutputFormat = "full"
     """Format of the report."""
-    cache_dir: str = ".vllm_lint_cache"
-    """Folder where facts about files are kept between runs."""
+    cache_dir: str | None = None
+    """Folder where facts about files are kept between runs; by default `.vllm_lint_cache` beside the configuration
+    file, or else at the top of the git repository."""
     search_installed: bool = True
     """Whether to follow imports into an installed vLLM."""
     require_suppression_reason: bool = False
@@ -58,6 +60,14 @@ class Loaded(msgspec.Struct, frozen=True):
     """Kebab-case key to the file or "command line" that set it, or "default"."""
     folders: dict[str, Path]
     """Kebab-case key to the folder that paths in its value are relative to."""
+    file: Path | None
+    """The configuration file, absolute."""
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where the cache lies."""
+        value = self.values.cache_dir
+        return default_folder(Path.cwd(), self.file) if value is None else self.path("cache-dir", value)
 
     def path(self, key: str, value: str) -> Path:
         """`value`, which stands under `key`, as a path."""
@@ -81,11 +91,9 @@ def load(start: Path, overrides: Mapping[str, Any], *, file: Path | None = None,
     for field in msgspec.structs.fields(Configuration):
         key = field.encode_name
         from_file = source is not None and key in table and key not in changed
-        # The default cache lies beside the file that configures the project, if there is one.
-        beside_file = from_file or (key == "cache-dir" and key not in changed)
-        folders[key] = source.resolve().parent if source is not None and beside_file else Path.cwd()
+        folders[key] = source.resolve().parent if source is not None and from_file else Path.cwd()
         origins[key] = "command line" if key in changed else str(source) if from_file else "default"
-    return Loaded(values, origins, folders)
+    return Loaded(values, origins, folders, source.resolve() if source else None)
 
 
 def _nearest(start: Path) -> Path | None:

@@ -34,7 +34,7 @@ def leave_closed_pipe() -> None:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`, did you mean 'x'?` if one of `known` is near `word`, or nothing."""
-    from difflib import get_close_matches  # noqa: PLC0415  needed only on the way out
+    from difflib import get_close_matches
 
     near = get_close_matches(word, list(known), n=1)
     return f", did you mean {near[0]!r}?" if near else ""

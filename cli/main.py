@@ -79,7 +79,7 @@ class App(click.Group):
             raise
         except Exception as error:
             if ctx.meta.get("vllm_lint.verbose") or os.environ.get("VLLM_LINT_TRACEBACK"):
-                import traceback  # noqa: PLC0415  rarely needed, and start-up time counts
+                import traceback
 
                 traceback.print_exc()
             raise Failure(

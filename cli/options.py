@@ -111,7 +111,7 @@ def make_plan(
         search_installed=values.search_installed,
         roots=values.roots,
         stdin=stdin,
-        cache_dir=None if no_cache else loaded.path("cache-dir", values.cache_dir),
+        cache_dir=None if no_cache else loaded.cache_folder,
         jobs=jobs,
     )
     # Opt-in, and selected here rather than by its code.

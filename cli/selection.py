@@ -89,7 +89,7 @@ def compile_pattern(pattern: str, origin: str, key: str) -> GitIgnoreSpec:
     Raises:
         Failure: it is not valid.
     """
-    from pathspec import GitIgnoreSpec  # noqa: PLC0415  slow to import, and few projects need it here
+    from pathspec import GitIgnoreSpec
 
     try:
         return GitIgnoreSpec.from_lines([pattern])

@@ -31,31 +31,45 @@ def _finding(finding: Finding, context: Context) -> Iterator[str]:
     style = context.style
     spans = [finding.span, *(step.span for step in finding.steps)]
     gutter = max(len(str(span.end_line)) for span in spans)
-    label = style.severity(finding.severity, f"{finding.severity.value}[{finding.code}]")
-    title = f"{label} {finding.name}: {style.strong(visible(finding.message))}"
-    yield title
+    yield from _title(finding, context)
     yield f"{' ' * gutter}{style.frame('-->')} {visible(position(finding))}"
-    groups = _groups(finding.steps)
+    steps = list(enumerate(finding.steps, 1))
+    last = steps.pop()[0] if steps and finding.steps[-1].span == finding.span else 0
+    primary = _primary(finding, last, context)
+    groups = _groups(steps)
     if _leads_down_to(groups, finding):
-        yield from _window([*_step_marks(groups[0], context)[:-1], _primary(finding, context)], gutter, context)
+        yield from _window([*_step_marks(groups[0], context), primary], gutter, context)
     else:
-        yield from _window([_primary(finding, context, with_step=False)], gutter, context)
-        for index, group in enumerate(groups):
-            intro = "path from the token count to the decision: " if not index else ""
+        yield from _window([primary], gutter, context)
+        if groups:
+            yield f"{' ' * gutter} {style.frame('=')} {style.strong('path')} that leads here:"
+        for group in groups:
             span = group[0][1].span
-            place = f"{visible(span.path)}:{span.line}:{span.column}"
-            yield f"{' ' * gutter}{style.frame(':::')} {intro}{place}"
+            yield f"{' ' * gutter}{style.frame(':::')} {visible(span.path)}:{span.line}:{span.column}"
             yield from _window(_step_marks(group, context), gutter, context)
     yield from _notes(finding, gutter, context)
+
+
+def _title(finding: Finding, context: Context) -> Iterator[str]:
+    style = context.style
+    label = f"{finding.severity.value}[{finding.code}]"
+    before = f"{label} {finding.name}: "
+    first, *rest = visible_lines(finding.message)
+    if context.width is not None:
+        text = " ".join([first, *rest])
+        rows = textwrap.wrap(text, max(context.width, len(before) + 40), initial_indent=" " * len(before))
+        first, rest = rows[0][len(before) :], rows[1:]
+    yield f"{style.severity(finding.severity, label)} {finding.name}: {style.strong(first)}"
+    yield from (f"  {style.strong(row)}" for row in rest)
 
 
 Numbered = tuple[int, Step]
 
 
-def _groups(steps: tuple[Step, ...]) -> list[list[Numbered]]:
+def _groups(steps: list[Numbered]) -> list[list[Numbered]]:
     """Runs of steps that read downwards in one file and so share a window."""
     groups: list[list[Numbered]] = []
-    for number, step in enumerate(steps, 1):
+    for number, step in steps:
         last = groups[-1][-1][1].span if groups else None
         follows = last is not None and last.path == step.span.path and last.line <= step.span.line
         if last is not None and follows and last.line == last.end_line and step.span.line == step.span.end_line:
@@ -66,12 +80,16 @@ def _groups(steps: tuple[Step, ...]) -> list[list[Numbered]]:
 
 
 def _leads_down_to(groups: list[list[Numbered]], finding: Finding) -> bool:
-    """Whether the whole path and the decision, its last step, fit in one window."""
-    return len(groups) == 1 and groups[0][-1][1].span == finding.span
+    """Whether the whole path and the decision below it fit in one window."""
+    if len(groups) != 1 or finding.end_line > finding.line:
+        return False
+    span = groups[0][-1][1].span
+    return span.path == finding.path and span.line == span.end_line <= finding.line
 
 
-def _primary(finding: Finding, context: Context, *, with_step: bool = True) -> Mark:
-    label = f"{len(finding.steps)}. {visible(finding.steps[-1].message)}" if with_step else ""
+def _primary(finding: Finding, step: int, context: Context) -> Mark:
+    """The flagged span; `step` is the number of the step that is the decision itself, 0 if none is."""
+    label = f"{step}. {visible(finding.steps[-1].message)}" if step else ""
     return Mark(finding.span, label, "^", lambda text: context.style.severity(finding.severity, text), context=2)
 
 

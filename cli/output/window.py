@@ -73,7 +73,7 @@ def window(lines: Sequence[str], marks: Sequence[Mark], gutter: int, width: int 
     """
     # A file that changed or vanished since the analysis may be too short for its marks.
     marks = [mark for mark in marks if mark.span.line <= len(lines)]
-    shown = _lines_to_show(marks, len(lines))
+    shown = _lines_to_show(marks, lines)
     if not shown:
         return
     bar = next((mark for mark in marks if mark.is_multiline), None)
@@ -112,19 +112,30 @@ def window(lines: Sequence[str], marks: Sequence[Mark], gutter: int, width: int 
     yield empty
 
 
-def _lines_to_show(marks: Sequence[Mark], count: int) -> list[int]:
+def _lines_to_show(marks: Sequence[Mark], lines: Sequence[str]) -> list[int]:
     shown: set[int] = set()
+    around: set[int] = set()
+    count = len(lines)
     for mark in marks:
         first, last = mark.span.line, min(mark.span.end_line, count)
         if last - first >= _SPAN_HEAD + _SPAN_TAIL + 1:
             shown.update(range(first, first + _SPAN_HEAD), range(last - _SPAN_TAIL + 1, last + 1))
         else:
             shown.update(range(first, last + 1))
-        shown.update(range(first - mark.context, first), range(last + 1, last + 1 + mark.context))
-    shown &= set(range(1, count + 1))
+        around.update(_edge(range(first - 1, max(first - mark.context, 1) - 1, -1), lines))
+        around.update(_edge(range(last + 1, min(last + mark.context, count) + 1), lines))
+    shown |= around
     # A gap of one line costs as much as the line itself.
     shown |= {line + 1 for line in shown if line + 1 not in shown and line + 2 in shown}
     return sorted(shown)
+
+
+def _edge(numbers: range, lines: Sequence[str]) -> list[int]:
+    """Context on one side, nearest line first, without the empty lines that it would end in."""
+    kept = list(numbers)
+    while kept and not lines[kept[-1] - 1].strip():
+        kept.pop()
+    return kept
 
 
 def _underline(mark: Mark, left: str, start: int, size: int, room: int | None) -> Iterator[str]:
