@@ -1,4 +1,4 @@
-"""Writes the pages that are made from the code: one a rule, the rule table, the command line's help.
+"""Writes the pages that are made from the code: rules, settings, the command line's help, the README's sample.
 
 Usage: python docs/generate.py [--check]
 
@@ -8,21 +8,17 @@ With `--check` nothing is written; pages that differ are named and the exit code
 from __future__ import annotations
 
 import argparse
-import ast
-import inspect
-import itertools
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import click
-import msgspec
 
 from vllm_lint.analyzer.findings import Contract, Promise
 from vllm_lint.analyzer.rule import Rule
-from vllm_lint.cli.configuration import Configuration
 from vllm_lint.cli.main import main as command_line
+from vllm_lint.cli.schema import json_schema, markdown_table
 from vllm_lint.rules.catalogue import RULES
 
 DOCS = Path(__file__).parent
@@ -91,27 +87,6 @@ def _help_block(title: str, text: str) -> str:
     return f"## {title}\n\n```text\n{text}\n```\n"
 
 
-def settings_table() -> str:
-    """Every setting with its default and its documentation, in the order of the code."""
-    tree = ast.parse(inspect.getsource(Configuration))
-    body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
-    documented = {
-        node.target.id: inspect.cleandoc(text.value.value)
-        for node, text in itertools.pairwise(body)
-        if isinstance(node, ast.AnnAssign)
-        and isinstance(node.target, ast.Name)
-        and isinstance(text, ast.Expr)
-        and isinstance(text.value, ast.Constant)
-        and isinstance(text.value.value, str)
-    }
-    defaults = msgspec.to_builtins(Configuration())
-    rows = "\n".join(
-        f"| `{field.encode_name}` | `{json.dumps(defaults[field.encode_name])}` | {documented[field.name]} |"
-        for field in msgspec.structs.fields(Configuration)
-    )
-    return f"| setting | default | |\n|---|---|---|\n{rows}"
-
-
 def sample() -> str:
     """What the program prints for the example, as the README shows it."""
     command = [sys.executable, "-c", "from vllm_lint.cli.main import main; main()"]
@@ -143,7 +118,8 @@ def pages() -> dict[Path, str]:
     return rules | {
         DOCS / "rules.md": rule_table(),
         DOCS / "command-line.md": help_page(),
-        configuration: filled(configuration, settings=f"\n{settings_table()}\n"),
+        configuration: filled(configuration, settings=f"\n{markdown_table()}\n"),
+        DOCS / "vllm-lint.schema.json": json.dumps(json_schema(), indent=2) + "\n",
         README: filled(README, rules=str(len(RULES)), sample=f"\n{sample()}\n"),
     }
 
