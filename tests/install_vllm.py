@@ -38,6 +38,10 @@ def main() -> None:
         if requirement.name.lower() not in NO_CPU_BUILD
         and (requirement.marker is None or requirement.marker.evaluate({"extra": ""}))
     ]
+    print(
+        f"pip will now name {', '.join(sorted(NO_CPU_BUILD - {'torch'}))} as missing: they are left out on purpose",
+        flush=True,
+    )
     pip_install(TORCH, *wanted)
 
 
