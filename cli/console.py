@@ -90,8 +90,8 @@ def print_pieces(pieces: Iterable[str]) -> None:
     """Print each piece and a line end. A reader who closed the pipe has had enough, which is no error."""
     try:
         for piece in pieces:
-            data = f"{piece}\n".encode(sys.stdout.encoding or "utf-8", "backslashreplace")
-            click.echo(data, nl=False)
+            sys.stdout.buffer.write(f"{piece}\n".encode(sys.stdout.encoding, "backslashreplace"))
+        sys.stdout.buffer.flush()
     except BrokenPipeError:
         leave_closed_pipe()
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from vllm_lint.analyzer.engine import CheckResult
 from vllm_lint.analyzer.findings import Finding, Severity
-from vllm_lint.cli.console import Style
+from vllm_lint.cli.console import Style, visible
 from vllm_lint.cli.output import Context
 from vllm_lint.cli.output.concise import concise_line
 from vllm_lint.cli.output.location import checkout_path
@@ -57,8 +57,9 @@ def _annotation(finding: Finding, context: Context) -> str:
     ]
     lines += [f"root: {finding.root.name}"] if finding.root else []
     lines += [f"help: {finding.help}"] if finding.help else []
+    text = "\n".join(visible(row) for line in lines for row in line.splitlines())
     joined = ",".join(f"{key}={escape_property(value)}" for key, value in properties.items())
-    return f"::{_COMMANDS[finding.severity]} {joined}::{escape_data(chr(10).join(lines))}"
+    return f"::{_COMMANDS[finding.severity]} {joined}::{escape_data(text)}"
 
 
 def escape_data(text: str) -> str:
