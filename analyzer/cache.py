@@ -92,8 +92,9 @@ def clean(folder: Path) -> bool:
 class Cache:
     """A store in `folder`, or one that forgets everything if that is None or cannot be used.
 
-    Entries put are written together by `close`: use it as `with closing(Cache(folder)) as cache`. Several processes may use one folder at
-    once, each with a Cache of its own. Trouble with the store never raises: `errors` says what it was, once.
+    Entries put are written together by `close`: use it as `with closing(Cache(folder)) as cache`. Several processes
+    may use one folder at once, each with a Cache of its own. Trouble with the store never raises: `errors` says what
+    it was, once.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -112,7 +113,7 @@ class Cache:
         if new is not None or self._connection is None or self._folder is None:
             return new
         row = self._guarded(self._folder, lambda: self._select(kind, key))
-        if row is None or zlib.crc32(row[0]) != row[1]:
+        if row is None or not isinstance(row[0], bytes) or zlib.crc32(row[0]) != row[1]:
             return None
         if row[2] != self._today:
             self._seen.append((self._today, kind, key))
@@ -140,7 +141,9 @@ class Cache:
             return action()
         except (OSError, sqlite3.OperationalError) as error:  # no room, no permission, locked for long
             self._give_up(folder, error)
-        except sqlite3.DatabaseError:
+        except sqlite3.DatabaseError as error:
+            if type(error) is not sqlite3.DatabaseError:  # the subclasses are our own mistakes
+                raise
             self._disconnect()
             try:
                 for path in folder.glob(f"{_DATABASE}*"):
@@ -166,10 +169,10 @@ class Cache:
         self._connection = sqlite3.connect(database, timeout=_BUSY_SECONDS, isolation_level=None)
         self._connection.execute(_TABLE)
 
-    def _select(self, kind: str, key: str) -> tuple[bytes, int, int] | None:
+    def _select(self, kind: str, key: str) -> tuple[object, int, int] | None:
         assert self._connection is not None
         query = "SELECT data, checksum, day FROM entries WHERE kind = ? AND key = ?"
-        row: tuple[bytes, int, int] | None = self._connection.execute(query, (kind, key)).fetchone()
+        row: tuple[object, int, int] | None = self._connection.execute(query, (kind, key)).fetchone()
         return row
 
     def _write(self) -> None:

@@ -163,7 +163,7 @@ def _kind(entry: os.DirEntry[str]) -> Literal["folder", "link", "notebook", "fil
 
 
 def _is_folder(path: str) -> bool:
-    return os.path.isdir(path)  # noqa: PTH112  Path.is_dir raises where a link leads into a closed folder
+    return os.path.isdir(path)  # Path.is_dir raises where a link leads into a closed folder
 
 
 def _default_reason(name: str, entries: Container[str]) -> str:
