@@ -68,7 +68,8 @@ class App(click.Group):
             raise
         except click.ClickException as error:
             # Click prints usage, a hint and the message for a wrong option; one line says it as well.
-            raise Failure(" ".join(error.format_message().split())) from error
+            text = " ".join(error.format_message().split())
+            raise Failure(text[:1].lower() + text[1:]) from error
         except KeyboardInterrupt:
             click.echo("vllm-lint: interrupted", err=True)
             ctx.exit(EXIT_INTERRUPTED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,5 +94,5 @@ def compile_pattern(pattern: str, origin: str, key: str) -> GitIgnoreSpec:
 
     try:
         return GitIgnoreSpec.from_lines([pattern])
-    except ValueError as error:
+    except (ValueError, re.error) as error:
         raise Failure(f"{origin}: {key}: {pattern!r} is not a gitignore pattern") from error

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -134,7 +135,7 @@ def test_a_mark_far_to_the_right_stays_in_sight(tmp_path: Path) -> None:
         path="long.py", line=1, end_line=1, column=column, end_column=column + 6, steps=(), message="m"
     )
     lines = list(full.render(samples.result(found), samples.context(tmp_path, width=80)))
-    source, carets = next((lines[i], lines[i + 1]) for i, row in enumerate(lines) if row.startswith("1 |"))
+    source, carets = next(pair for pair in pairwise(lines) if pair[0].startswith("1 |"))
     assert carets.index("^") == source.index("n > 64")
     assert "…" in source
 
