@@ -136,7 +136,8 @@ def _mark(tensor: torch.Tensor, dim: int, shape_id: str | None, mode: Mode) -> N
 def _guards(evidence: Evidence, mode: Mode, tokens: int) -> Iterator[ShapeGuard]:
     """The guards that some number of tokens breaks; a guard that holds for all of them is benign."""
     counts = frozenset(s for s, value in evidence.values.items() if value == tokens)
-    for text, stack in {t: s for t, s in reversed(evidence.guards)}.items():
+    first = dict(reversed(evidence.guards))  # the same condition may be asked again further on
+    for text, stack in reversed(first.items()):
         constraint = Constraint(text)
         expression = constraint.readable(evidence.names)
         try:

@@ -6,6 +6,7 @@ import itertools
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections import deque
 from concurrent.futures import Future
@@ -40,7 +41,8 @@ class Pool:
         self._waiting: deque[Request] = deque()
         self._futures: dict[int, Future[Result]] = {}
         self._lock = threading.Lock()
-        self._server = _start(python)
+        self._cache = tempfile.TemporaryDirectory(prefix="vllm-lint-")
+        self._server = _start(python, self._cache.name)
         hello = self._read_hello(python)
         self.torch = hello.torch
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -71,6 +73,7 @@ class Pool:
             self._server.wait()
         self._reader.join()
         self._server.stdout.close()
+        self._cache.cleanup()
 
     def __enter__(self) -> Pool:
         return self
@@ -88,6 +91,7 @@ class Pool:
             self._server.stdin.close()
             self._server.stdout.close()
             self._server.wait()
+            self._cache.cleanup()
             raise VerifierUnavailable(f"cannot verify with {python}: {hello.missing}; run: {INSTALL_HINT}")
         return hello
 
@@ -116,9 +120,10 @@ class Pool:
             future.set_exception(WorkerError("the worker process ended"))
 
 
-def _start(python: str) -> subprocess.Popen[bytes]:
+def _start(python: str, cache: str) -> subprocess.Popen[bytes]:
     command = [python, "-m", "vllm_lint.runtime_verifier.server"]
+    environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": cache}
     try:
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
     except OSError as error:
         raise VerifierUnavailable(f"cannot start {python}: {error.strerror}") from error

@@ -39,6 +39,7 @@ class _Server:
         self._replies = replies
         self._selector = selectors.DefaultSelector()
         self._children: dict[int, _Child] = {}
+        self._inductor_warm = False
 
     def serve(self) -> None:
         self._selector.register(0, selectors.EVENT_READ)
@@ -70,6 +71,11 @@ class _Server:
         return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
 
     def _start(self, request: Request) -> None:
+        if "inductor" in request.job.backends and not self._inductor_warm:
+            from vllm_lint.runtime_verifier.warmup import warm_up_inductor
+
+            warm_up_inductor()
+            self._inductor_warm = True
         reader, writer = os.pipe()
         pid = os.fork()
         if pid == 0:

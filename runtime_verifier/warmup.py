@@ -11,12 +11,21 @@ from vllm_lint.runtime_verifier import worker
 
 
 def warm_up() -> None:
-    """Import what a capture needs and compile one trivial function, single-threaded so that forking is safe."""
-    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+    """Import what a capture needs and compile once, single-threaded so that forking is safe."""
+    os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
     torch.set_num_threads(1)
     logging.getLogger("torch").setLevel(logging.CRITICAL)  # failures are outcomes, not log lines
     assert worker.run is not None
-    compiled = torch.compile(torch.nn.Linear(8, 8).forward, fullgraph=True, dynamic=False, backend="eager")
+    _compile("eager")
+
+
+def warm_up_inductor() -> None:
+    """The same for Inductor, which probes the C++ compiler and precompiles headers: 10 s instead of 1 s a compile."""
+    _compile("inductor")
+
+
+def _compile(backend: str) -> None:
+    compiled = torch.compile(lambda x: x.cumsum(0) * 2, fullgraph=True, dynamic=False, backend=backend)
     x = torch.randn(16, 8)
     torch._dynamo.mark_dynamic(x, 0)
     with torch.no_grad():
