@@ -20,12 +20,21 @@ COMMANDS = {
     "cache": ("vllm_lint.cli.cache", "Show where the cache is, or empty it."),
 }
 
+# \b keeps click from joining the lines that follow it.
 EPILOG = """
 `vllm-lint PATHS` is `vllm-lint check PATHS`. A path that has the name of a command needs `./` in front.
 
-Exit status: 0 no findings, 1 findings, 2 usage, configuration or internal error, 3 nothing to check.
+\b
+Exit status:
+  0    no findings
+  1    findings
+  2    usage, configuration or internal error
+  3    nothing to check
+  130  interrupted
 
-Shell completion: eval "$(_VLLM_LINT_COMPLETE=bash_source vllm-lint)"; also zsh_source and fish_source.
+\b
+Shell completion, here for bash; zsh_source and fish_source are for zsh and fish:
+  eval "$(_VLLM_LINT_COMPLETE=bash_source vllm-lint)"
 """
 
 
@@ -91,7 +100,7 @@ class App(click.Group):
 
 @click.group(
     cls=App,
-    epilog=EPILOG.strip().replace("\n\n", "\n\n\b\n"),
+    epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(package_name="vllm-lint", prog_name="vllm-lint", message="%(prog)s %(version)s")

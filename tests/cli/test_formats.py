@@ -92,7 +92,7 @@ def test_jsonl_says_the_same_as_json(tmp_path: Path) -> None:
     assert by_type["summary"] == [{"version": 1, **document["summary"]}]
 
 
-def annotations(output: str) -> list[str]:
+def commands(output: str) -> list[str]:
     return re.findall(r"^::(error|warning|notice) file=", output, flags=re.MULTILINE)
 
 
@@ -100,7 +100,7 @@ def test_github_puts_the_most_severe_first_and_all_into_the_log(tmp_path: Path) 
     note = samples.finding(severity=Severity.NOTE)
     result = samples.result(note, samples.multiline(), samples.finding())
     output = text("github", result, tmp_path)
-    assert annotations(output) == ["error", "warning", "notice"]
+    assert commands(output) == ["error", "warning", "notice"]
     log = output.split("::stop-commands::")[1].splitlines()
     assert [line.split(":")[1] for line in log[1:4]] == ["12", "15", "12"]
     assert log[4] == f"::{log[0]}::"

@@ -14,9 +14,7 @@ from vllm_lint.rules.catalogue import RULES
 
 
 def test_no_arguments_show_the_help(program: Program) -> None:
-    said = program.run()
-    assert said.exit_code == 2
-    assert "Usage: " in said.output
+    assert "Usage: " in program.run().output
 
 
 @pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in COMMANDS)])
