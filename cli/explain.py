@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from vllm_lint.analyzer.findings import Promise
 from vllm_lint.analyzer.rule import Rule
 from vllm_lint.cli.console import Style, print_pieces, use_color
 from vllm_lint.cli.errors import Failure
@@ -26,7 +27,7 @@ def command(rule: str) -> None:
 def _page(rule: type[Rule], style: Style) -> str:
     meta = rule.meta
     facts = {
-        "promise": f"{meta.promise.value} {meta.promise.title}",
+        "promise": meta.promise.title if meta.promise is Promise.TOOL else f"{meta.promise.value} {meta.promise.title}",
         "severity": meta.severity.value,
         "fix": meta.fix,
         "proof": meta.proof,

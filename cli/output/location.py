@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 
 
@@ -11,7 +12,12 @@ def checkout_path(path: str, base: Path) -> Path:
 
     Without a workflow run, `base` stands for the checkout.
     """
-    root = Path(os.environ.get("GITHUB_WORKSPACE") or base).resolve()
+    return _relative(path, base, Path(os.environ.get("GITHUB_WORKSPACE") or base))
+
+
+@cache  # a file is named by many findings and steps, and resolving asks the system
+def _relative(path: str, base: Path, root: Path) -> Path:
+    root = root.resolve()
     full = Path(os.path.normpath(base / path))
     for candidate in (full, full.resolve()):
         if candidate.is_relative_to(root):

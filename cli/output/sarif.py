@@ -66,7 +66,7 @@ def render(result: CheckResult, context: Context) -> Iterator[str]:
             for finding, fingerprint in zip(kept, fingerprints, strict=True)
         ],
     }
-    yield json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2)
+    yield json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]})
 
 
 def _descriptors(findings: tuple[Finding, ...], context: Context) -> list[dict[str, Any]]:
