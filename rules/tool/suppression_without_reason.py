@@ -15,7 +15,8 @@ class SuppressionWithoutReason(Rule):
 
     ## What it flags
 
-    A suppression comment with nothing after its codes. This rule runs only where it is selected by its code or name.
+    A suppression comment with nothing after its codes. This rule runs only where it is selected by its code or name, or
+    by `require-suppression-reason = true` in the configuration.
 
     ## Why it matters
 
