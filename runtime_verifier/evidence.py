@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sysconfig
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
@@ -15,6 +16,7 @@ from vllm_lint.runtime_verifier.constraints import readable_source
 from vllm_lint.runtime_verifier.outcomes import Place
 
 _TORCH_ROOT = os.path.dirname(os.path.abspath(torch.__file__)) + os.sep
+_STDLIB_ROOT = sysconfig.get_path("stdlib") + os.sep
 
 
 class Evidence(logging.Handler):
@@ -56,13 +58,19 @@ class Evidence(logging.Handler):
 def _places(frames: Sequence[Mapping[str, Any]]) -> tuple[Place, ...]:
     names = {number: name for name, number in structured.INTERN_TABLE.items()}
     places = (Place(os.path.abspath(names[f["filename"]]), f["line"], f["name"]) for f in frames)
-    return tuple(p for p in places if not p.path.startswith(_TORCH_ROOT))
+    return tuple(p for p in places if _is_users(p.path))
 
 
 def place_of(stack: Sequence[Any] | None) -> Place | None:
-    """The innermost frame of a `traceback.StackSummary` that is not torch's own."""
+    """The innermost frame of a `traceback.StackSummary` that is neither torch's nor the standard library's."""
     for frame in reversed(stack or ()):
         path = os.path.abspath(frame.filename)
-        if not path.startswith(_TORCH_ROOT) and os.path.exists(path):
+        if _is_users(path):
             return Place(path, frame.lineno or 0, frame.name)
     return None
+
+
+def _is_users(path: str) -> bool:
+    if path.startswith(_TORCH_ROOT) or not os.path.exists(path):
+        return False
+    return not path.startswith(_STDLIB_ROOT) or "site-packages" in path

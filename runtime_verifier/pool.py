@@ -122,7 +122,8 @@ class Pool:
 
 def _start(python: str, cache: str) -> subprocess.Popen[bytes]:
     command = [python, "-m", "vllm_lint.runtime_verifier.server"]
-    environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": cache}
+    # One compile thread: Inductor's pools do not survive the fork.
+    environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": cache, "TORCHINDUCTOR_COMPILE_THREADS": "1"}
     try:
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
     except OSError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 
 import torch
 
@@ -12,7 +11,6 @@ from vllm_lint.runtime_verifier import worker
 
 def warm_up() -> None:
     """Import what a capture needs and compile once, single-threaded so that forking is safe."""
-    os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
     torch.set_num_threads(1)
     logging.getLogger("torch").setLevel(logging.CRITICAL)  # failures are outcomes, not log lines
     assert worker.run is not None
