@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
-from vllm_lint.analyzer.findings import Finding, Root, ToolError
+from vllm_lint.analyzer import discovery
+from vllm_lint.analyzer.findings import Finding, ToolError
+from vllm_lint.analyzer.judge import Judge
 from vllm_lint.analyzer.rule import Rule
+from vllm_lint.analyzer.source import SourceFile, read_source
+from vllm_lint.analyzer.suppressions import Suppressions, parse_suppressions
+from vllm_lint.analyzer.worker import FileFacts, RootReport, Worker
 
 
 @dataclass(frozen=True)
@@ -36,19 +44,6 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class RootReport:
-    """A compiled root and what the analysis reached from it."""
-
-    root: Root
-    dynamic: dict[str, str]
-    """Argument name to what is dynamic in it, such as "dim 0"."""
-    functions: int
-    """How many functions were interpreted."""
-    unresolved: tuple[str, ...]
-    """Calls that could not be followed."""
-
-
-@dataclass(frozen=True)
 class FileReport:
     """What became of one file."""
 
@@ -69,10 +64,101 @@ class CheckResult:
     """Findings silenced by a comment."""
 
 
+#: Fewer files than this are checked in one process: starting others takes about as long.
+_FILES_PER_JOB = 24
+
+
 def check(settings: Settings, rules: Sequence[type[Rule]]) -> CheckResult:
     """Check `settings.paths` with `rules`.
 
     Raises:
         FileNotFoundError: one of the paths does not exist.
     """
-    raise NotImplementedError
+    found = discovery.discover(settings)
+    files = [(path, None) for path in found.files]
+    if settings.stdin is not None:
+        name, data = settings.stdin
+        files.append((Path(os.path.normpath(settings.base / name)), data))  # type: ignore[arg-type]
+    judge = Judge(rules)
+    for problem in found.problems:
+        judge.add(problem, None)
+    facts = _examine(settings, rules, files)
+    reached = {path for fact in facts for path in fact.reached}
+    names = {fact.path for fact in facts}
+    for fact in facts:
+        judge.merge(fact.findings)
+    findings, suppressed = _suppress(settings, judge, facts, rules)
+    reports = [_file_report(fact, reached) for fact in facts]
+    reports += [
+        FileReport(discovery.display_name(path, settings.base), "excluded", reason) for path, reason in found.excluded
+    ]
+    errors = dict.fromkeys([*judge.errors, *(error for fact in facts for error in fact.errors)])
+    return CheckResult(
+        findings=tuple(sorted((f for f in findings if f.path in names or f.root is None), key=lambda f: f.sort_key)),
+        errors=tuple(errors),
+        files=tuple(sorted(reports, key=lambda r: r.path)),
+        roots=tuple(sorted((r for fact in facts for r in fact.roots), key=lambda r: r.root)),
+        suppressed=suppressed,
+    )
+
+
+def _examine(
+    settings: Settings, rules: Sequence[type[Rule]], files: list[tuple[Path, bytes | None]]
+) -> list[FileFacts]:
+    """What each file and its roots have to say, from as many processes as are worth while."""
+    jobs = settings.jobs or min(os.cpu_count() or 1, len(files) // _FILES_PER_JOB)
+    if jobs <= 1:
+        worker = Worker(settings, tuple(rules), [path for path, _ in files])
+        return worker.examine(files)
+    # Neighbours in the alphabet are often alike in size and in what they import, so deal them out in turn.
+    shares = [files[i::jobs] for i in range(jobs)]
+    context = get_context("fork" if hasattr(os, "fork") else "spawn")
+    paths = [path for path, _ in files]
+    with ProcessPoolExecutor(jobs, context) as pool:
+        futures = [pool.submit(_examine_share, settings, tuple(rules), paths, share) for share in shares]
+        return sorted((fact for future in futures for fact in future.result()), key=lambda fact: fact.path)
+
+
+def _examine_share(
+    settings: Settings, rules: tuple[type[Rule], ...], paths: list[Path], share: list[tuple[Path, bytes | None]]
+) -> list[FileFacts]:
+    return Worker(settings, rules, paths).examine(share)
+
+
+def _suppress(
+    settings: Settings, judge: Judge, facts: Iterable[FileFacts], rules: Sequence[type[Rule]]
+) -> tuple[list[Finding], int]:
+    """Drop findings that a comment silences, and report comments that silence nothing."""
+    comments: dict[str, Suppressions] = {}
+    for fact in facts:
+        if fact.has_suppressions:
+            source = read_source(settings.base / fact.path, fact.path, fact.data)
+            if isinstance(source, SourceFile):
+                comments[fact.path] = parse_suppressions(source)
+    kept, suppressed = [], 0
+    for finding in judge.findings():
+        if finding.path in comments and comments[finding.path].match(finding):
+            suppressed += 1
+        else:
+            kept.append(finding)
+    about_comments = Judge(rules)
+    for suppressions in comments.values():
+        for problem in suppressions.problems(rules):
+            about_comments.add(problem, None)
+    for finding in about_comments.findings():
+        if comments[finding.path].match(finding):
+            suppressed += 1
+        else:
+            kept.append(finding)
+    judge.errors.update(about_comments.errors)
+    return kept, suppressed
+
+
+def _file_report(fact: FileFacts, reached: set[str]) -> FileReport:
+    if fact.unreadable:
+        return FileReport(fact.path, "unreadable", fact.unreadable)
+    if fact.roots:
+        return FileReport(fact.path, "root", f"declares {', '.join(r.root.name for r in fact.roots)}")
+    if fact.path in reached:
+        return FileReport(fact.path, "reached", "a compiled root calls into it")
+    return FileReport(fact.path, "not reached", "it declares no compiled root, and none calls into it")

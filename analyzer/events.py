@@ -56,13 +56,16 @@ class RootDeclared(Event):
     """A compiled root. `declared` is True where `dynamic_arg_dims` is given, so that nothing is inferred.
 
     `span` is the decorator (or the class name where there is none); `class_name` and `arguments` describe it.
-    `unbacked` says that `mark_unbacked_dims` is given. `string_annotations` that annotations are not evaluated.
+    `unbacked` says that `mark_unbacked_dims` is given, `encoder` that the class is part of a multimodal encoder,
+    `inherited` that a base class carries the decorator, `string_annotations` that annotations are not evaluated.
     """
 
     class_name: str
     arguments: tuple[Argument, ...]
     declared: bool
     unbacked: bool
+    encoder: bool
+    inherited: bool
     string_annotations: bool
 
 

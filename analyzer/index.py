@@ -102,6 +102,9 @@ class ModuleInfo:
     is_package: bool
     bindings: dict[str, list[Binding]] = field(default_factory=dict)
     star_imports: list[str] = field(default_factory=list)
+    annotations: dict[str, ast.expr] = field(default_factory=dict)
+    rebound: frozenset[str] = frozenset()
+    """Module-level names that functions assign to through `global`."""
 
     def absolute(self, module: str | None, level: int) -> str:
         """The absolute name of a relative import."""
@@ -116,7 +119,9 @@ class ModuleInfo:
 def index_module(name: str, source: SourceFile, *, is_package: bool) -> ModuleInfo:
     """Read the top level of a module; both arms of conditional definitions count."""
     module = ModuleInfo(name, source, is_package)
-    _index_block(source.tree.body, module, module.bindings, name)
+    _index_block(source.tree.body, module, module.bindings, name, module.annotations)
+    if "global " in source.text:
+        module.rebound = frozenset(n for g in ast.walk(source.tree) if isinstance(g, ast.Global) for n in g.names)
     return module
 
 

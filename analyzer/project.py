@@ -7,15 +7,13 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from vllm_lint.analyzer.index import ClassInfo, FunctionInfo, Import, ModuleInfo, index_module
+from vllm_lint.analyzer.index import ClassInfo, ModuleInfo, index_module
 from vllm_lint.analyzer.source import SourceFile, read_source
 
 #: Packages that are read where the checked files import them; others stay external.
 INSTALLED_PACKAGES = ("vllm",)
 
 _CLASS_HEADER = re.compile(r"^[ \t]*class[ \t]+(\w+)[ \t]*\(([^)]*)\)", re.M)
-
-Definition = ClassInfo | FunctionInfo
 
 
 class Project:
@@ -148,12 +146,9 @@ class Project:
             if not isinstance(read, SourceFile):
                 return None
             source = self._sources[path] = read
+        if source.problem is not None:
+            return None
         return index_module(name, source, is_package=path.name == "__init__.py")
-
-
-def resolve_import(project: Project, imported: Import) -> ModuleInfo | None:
-    """The module that `imported` names or takes its attribute from."""
-    return project.module(imported.module)
 
 
 def _module_name(path: Path) -> str:

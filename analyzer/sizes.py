@@ -15,6 +15,9 @@ from typing import Union
 Atom = Union[tuple[str, str], tuple[str, str, tuple["Size", ...]]]
 Monomial = tuple[Atom, ...]
 
+#: The token symbol that all inputs of one batch share; other symbols count something else, such as image patches.
+TOKENS = "tokens"
+
 #: Token counts at which a condition is tried. Zero is left out: vLLM never runs a batch without tokens.
 SAMPLES = (*range(1, 66), 96, 100, 127, 128, 129, 255, 256, 257, 509, 512, 1000, 1024, 2048, 4096, 8191, 8192, 16384)
 
@@ -163,7 +166,7 @@ class Size:
             product = coefficient
             for atom in monomial:
                 if atom[0] == "n":
-                    product *= tokens
+                    product *= tokens if atom[1] == TOKENS else _other_count(atom[1], tokens, seed)
                 elif len(atom) == 3:
                     product *= _OPERATIONS[atom[1]](*(o.evaluate(tokens, seed) for o in atom[2]))
                 else:
@@ -225,9 +228,7 @@ class Condition:
                     continue
 
     def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, Condition) and self.operator == other.operator and self.operands == other.operands
-        )
+        return isinstance(other, Condition) and self.operator == other.operator and self.operands == other.operands
 
     def __hash__(self) -> int:
         return hash((self.operator, self.operands))
@@ -273,6 +274,11 @@ def _static_value(label: str, seed: int) -> int:
     """Some positive integer; a hash that is the same in every process keeps results reproducible."""
     choices = (1, 2, 3, 4, 7, 8, 16, 64, 100, 128, 1024, 4096)
     return choices[zlib.crc32(f"{seed}:{label}".encode()) % len(choices)]
+
+
+def _other_count(name: str, tokens: int, seed: int) -> int:
+    """A count that varies, but not in step with the tokens."""
+    return (tokens * 7 + zlib.crc32(f"{seed}:{name}:{tokens}".encode())) % 997 + 1
 
 
 def _gcd(a: int, b: int) -> int:

@@ -120,10 +120,15 @@ class Suppressions:
         return SuppressionProblem(span=remark.span, kind=kind, text=text, comment=comment, removal=removal)
 
 
+def worth_a_look(text: str) -> bool:
+    """Whether `text` may hold suppression comments."""
+    return _WORTH_A_LOOK.search(text) is not None
+
+
 def parse_suppressions(source: SourceFile) -> Suppressions:
     """Find the suppression comments of `source`, a file that can be parsed."""
     suppressions = Suppressions(source)
-    if not _WORTH_A_LOOK.search(source.text):
+    if not worth_a_look(source.text):
         return suppressions
     for row, column, text, lines in _comments(source.text):
         starts = [match.start() for match in _REMARK.finditer(text)]

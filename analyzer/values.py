@@ -6,7 +6,7 @@ value, takes no part in equality, so that a function is interpreted once for eac
 
 from __future__ import annotations
 
-import ast
+import itertools
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Union
@@ -17,6 +17,9 @@ from vllm_lint.analyzer.sizes import Condition, Size
 if TYPE_CHECKING:
     from vllm_lint.analyzer.index import ClassInfo, FunctionInfo, ModuleInfo
 
+#: Counts the steps of the interpretation.
+clock = itertools.count()
+
 _MAX_OPTIONS = 8
 _MAX_TRAIL = 12
 
@@ -24,13 +27,15 @@ _MAX_TRAIL = 12
 class Trail:
     """A linked list of steps, the newest first."""
 
-    __slots__ = ("length", "message", "parent", "span")
+    __slots__ = ("length", "message", "order", "parent", "span")
 
     def __init__(self, span: Span, message: str, parent: Trail | None = None) -> None:
         self.span = span
         self.message = message
         self.parent = parent
         self.length = parent.length + 1 if parent else 1
+        self.order = next(clock)
+        """When the step was taken, to sort it in among the calls that led to it."""
 
     def then(self, span: Span, message: str) -> Trail:
         """The trail with one more step; a long trail and a step on the same place are left as they are."""
@@ -38,14 +43,14 @@ class Trail:
             return self
         return Trail(span, message, self)
 
-    def steps(self) -> tuple[Step, ...]:
-        """The steps, oldest first."""
-        found: list[Step] = []
+    def steps(self) -> list[tuple[int, Step]]:
+        """The steps with their order, oldest first."""
+        found: list[tuple[int, Step]] = []
         trail: Trail | None = self
         while trail is not None:
-            found.append(Step(trail.span, trail.message))
+            found.append((trail.order, Step(trail.span, trail.message)))
             trail = trail.parent
-        return tuple(reversed(found))
+        return found[::-1]
 
 
 @dataclass(frozen=True)
@@ -337,6 +342,19 @@ class Layer:
         return dict(self.keywords).get(name)
 
 
+@dataclass(frozen=True, eq=False)
+class Parent:
+    """What `super()` gives in a method of `owner`: the receiver seen from behind that class."""
+
+    receiver: Value
+    owner: ClassInfo
+
+    @property
+    def key(self) -> Hashable:
+        """What equality is decided by."""
+        return ("parent", self.receiver.key, id(self.owner))
+
+
 @dataclass(frozen=True)
 class Unknown:
     """Nothing is known. `tainted` means that it may depend on the token count."""
@@ -381,6 +399,7 @@ Value = Union[
     External,
     Method,
     Layer,
+    Parent,
     Unknown,
     Choice,
 ]
@@ -489,11 +508,6 @@ def inputs_of(value: Value) -> frozenset[str]:
     if isinstance(value, (Int, Bool, Tensor)):
         return value.inputs
     return frozenset()
-
-
-def same_code(a: ast.AST, b: ast.AST) -> bool:
-    """Whether two pieces of code are the same, positions aside."""
-    return ast.dump(a) == ast.dump(b)
 
 
 def _merge_tensors(values: list[Value]) -> list[Value]:

@@ -1,0 +1,619 @@
+"""Calls of Python's built-in functions, of `math`, and of methods of built-in kinds of values."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable
+from typing import TypeAlias
+
+from vllm_lint.analyzer import decisions, operators, torch_calls
+from vllm_lint.analyzer.context import Context, Frame
+from vllm_lint.analyzer.events import LibraryCall, SizeSpecialization
+from vllm_lint.analyzer.sizes import Size
+from vllm_lint.analyzer.source import Located
+from vllm_lint.analyzer.values import (
+    NONE,
+    UNKNOWN,
+    Bool,
+    Choice,
+    Class,
+    Const,
+    Float,
+    Instance,
+    Int,
+    Layer,
+    Mapping,
+    Method,
+    Parent,
+    Sequence,
+    Shape,
+    Static,
+    Tensor,
+    Unbacked,
+    Unknown,
+    Value,
+    as_size,
+    choice,
+    element_of,
+    inputs_of,
+    integer,
+    is_static,
+    join,
+    options,
+    tainted,
+    trail_of,
+)
+
+NAMES = frozenset(dir(builtins))
+
+Handler: TypeAlias = Callable[["Arguments"], Value]
+
+
+class Arguments:
+    """The arguments of a call, and where it stands."""
+
+    __slots__ = ("args", "context", "frame", "kwargs", "name", "node")
+
+    def __init__(
+        self, context: Context, name: str, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame
+    ) -> None:
+        self.context = context
+        self.name = name
+        self.args = args
+        self.kwargs = kwargs
+        self.node = node
+        self.frame = frame
+
+    @property
+    def first(self) -> Value:
+        """The first argument."""
+        return self.args[0] if self.args else UNKNOWN
+
+    def specialize(self, form: str, value: Value) -> None:
+        """Report that the call pins the token count."""
+        self.context.emit(SizeSpecialization, self.node, self.frame, value, form=form)
+
+    def plain(self) -> Value:
+        """What is left to say of a call that is not followed."""
+        values = [*self.args, *self.kwargs.values()]
+        if all(is_static(v) for v in values):
+            return Static(f"{self.name}()")
+        return Unknown(f"{self.name}()", tainted=any(tainted(v) for v in values))
+
+
+def call_builtin(
+    context: Context, name: str, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame
+) -> Value:
+    """Call `builtins.<name>` or `math.<name>`."""
+    call = Arguments(context, name, args, kwargs, node, frame)
+    handler = _BUILTINS.get(name)
+    if handler is None:
+        return call.plain()
+    if args and isinstance(args[0], Choice) and name in _DISTRIBUTED:
+        return choice(call_builtin(context, name, [o, *args[1:]], kwargs, node, frame) for o in args[0].options)
+    return handler(call)
+
+
+# Conversions
+
+
+def _len(call: Arguments) -> Value:
+    value = call.first
+    if isinstance(value, Tensor):
+        return operators.dimension(call.context, value, 0, call.node, call.frame)  # type: ignore[arg-type]
+    if isinstance(value, Sequence):
+        return Const(len(value.items)) if value.items is not None else Static("len", "int")
+    if isinstance(value, Mapping) and value.items is not None:
+        return Const(len(value.items))
+    if isinstance(value, Shape) and value.tensor.shape is not None and not value.tensor.open:
+        return Const(len(value.tensor.shape))
+    if isinstance(value, Const) and isinstance(value.value, str):
+        return Const(len(value.value))
+    return Static("len", "int") if not tainted(value) or isinstance(value, Shape) else call.plain()
+
+
+def _int(call: Arguments) -> Value:
+    value = call.first
+    if isinstance(value, Tensor):
+        return torch_calls.call_tensor_method(call.context, value, "item", [], {}, call.node, call.frame)
+    if isinstance(value, Bool) and value.condition.depends:
+        decisions.emit_size(call.context, call.node, call.frame, value, f"{call.name}()")
+        return Static("int", "int")
+    if isinstance(value, Float):
+        return integer(value.size, value.trail)
+    if isinstance(value, Const):
+        try:
+            return Const(int(value.value))  # type: ignore[call-overload]
+        except (TypeError, ValueError, OverflowError):
+            return UNKNOWN
+    if isinstance(value, Static):
+        return Static(value.label, "int")
+    return value
+
+
+def _float(call: Arguments) -> Value:
+    value = call.first
+    if isinstance(value, Tensor):
+        return torch_calls.call_tensor_method(call.context, value, "item", [], {}, call.node, call.frame)
+    size = as_size(value)
+    if size is not None and size.depends:
+        return Float(size, trail_of(value))
+    if isinstance(value, Const) and isinstance(value.value, (int, float)):
+        return Const(float(value.value))
+    return value if isinstance(value, (Float, Unbacked, Unknown)) else Static("float", "float")
+
+
+def _bool(call: Arguments) -> Value:
+    truth = call.context.truth(call.first, call.node, call.frame, "bool()")
+    if truth is not None:
+        return Const(truth)
+    return Static("bool", "bool") if is_static(call.first) else Unknown("bool()")
+
+
+def _str(call: Arguments) -> Value:
+    value = call.first
+    if tainted(value) or isinstance(value, Tensor):
+        _library_call(call)
+    if isinstance(value, Const) and call.name == "str":
+        return Const(str(value.value))
+    return Static("str", "str")
+
+
+def _library_call(call: Arguments) -> Value:
+    values = [*call.args, *call.kwargs.values()]
+    name = call.name if call.name.startswith("math.") else f"builtins.{call.name}"
+    call.context.emit(
+        LibraryCall,
+        call.node,
+        call.frame,
+        *[v for v in values if trail_of(v)][:1],
+        name=name,
+        tensor=any(isinstance(v, Tensor) for v in values),
+        token=any(tainted(v) for v in values),
+    )
+    return NONE if call.name == "print" else call.plain()
+
+
+def _sequence(call: Arguments) -> Value:
+    if not call.args:
+        return Sequence(call.name, [], UNKNOWN)
+    _iterated(call, call.first)
+    inner = call.context.as_sequence(call.first)
+    return Sequence(call.name, list(inner.items) if inner.items is not None else None, inner.element)
+
+
+def _iterated(call: Arguments, value: Value) -> None:
+    if isinstance(value, Tensor):
+        if value.unbacked:
+            decisions.emit_data(call.context, call.node, call.frame, value, "iteration")
+        elif value.shape and value.shape[0].depends:
+            call.specialize("iteration", value)
+
+
+def _dict(call: Arguments) -> Value:
+    source = call.first if call.args else Mapping({}, UNKNOWN)
+    if isinstance(source, Mapping) and source.items is not None:
+        return Mapping({**source.items, **call.kwargs}, UNKNOWN)
+    return Mapping(None, choice([element_of(call.context.as_sequence(source)), *call.kwargs.values()]))
+
+
+# Iteration
+
+
+def _range(call: Arguments) -> Value:
+    for bound in call.args:
+        if isinstance(bound, (Int, Bool)) and getattr(bound, "size", None) is not None and bound.size.depends:  # type: ignore[union-attr]
+            call.specialize("range", bound)
+        if isinstance(bound, (Unbacked, Tensor)):
+            decisions.emit_data(call.context, call.node, call.frame, bound, "range")
+    bounds = [b.value for b in call.args if isinstance(b, Const) and isinstance(b.value, int)]
+    if len(bounds) == len(call.args) and bounds:
+        numbers = range(*bounds[:3])
+        if len(numbers) <= 8:
+            return Sequence("range", [Const(n) for n in numbers], UNKNOWN)
+    return Sequence("range", None, Static("range[]", "int"))
+
+
+def _enumerate(call: Arguments) -> Value:
+    _iterated(call, call.first)
+    inner = call.context.as_sequence(call.first)
+    if inner.items is not None:
+        pairs: list[Value] = [Sequence("tuple", [Const(i), v], UNKNOWN) for i, v in enumerate(inner.items)]
+        return Sequence("generator", pairs, UNKNOWN)
+    return Sequence("generator", None, Sequence("tuple", [Static("index", "int"), element_of(inner)], UNKNOWN))
+
+
+def _zip(call: Arguments) -> Value:
+    for value in call.args:
+        _iterated(call, value)
+    columns = [call.context.as_sequence(a) for a in call.args]
+    if columns and all(c.items is not None for c in columns):
+        rows = zip(*(c.items or [] for c in columns), strict=False)
+        return Sequence("generator", [Sequence("tuple", list(row), UNKNOWN) for row in rows], UNKNOWN)
+    return Sequence("generator", None, Sequence("tuple", [element_of(c) for c in columns], UNKNOWN))
+
+
+def _reordered(call: Arguments) -> Value:
+    _iterated(call, call.first)
+    inner = call.context.as_sequence(call.first)
+    if call.name == "sorted" and any(tainted(i) or isinstance(i, Tensor) for i in inner.items or [inner.element]):
+        _library_call(call)
+        return Sequence("list", None, element_of(inner))
+    if call.name == "reversed" and inner.items is not None:
+        return Sequence("list", inner.items[::-1], UNKNOWN)
+    return Sequence("list", None, element_of(inner))
+
+
+def _map(call: Arguments) -> Value:
+    sequences = [call.context.as_sequence(a) for a in call.args[1:]]
+    if call.name == "filter":
+        return Sequence("generator", None, element_of(sequences[0]) if sequences else UNKNOWN)
+    result = call.context.call(call.first, [element_of(s) for s in sequences], {}, call.node, call.frame)
+    return Sequence("generator", None, result)
+
+
+def _next(call: Arguments) -> Value:
+    value = call.first
+    if isinstance(value, Sequence):
+        return choice([element_of(value), *call.args[1:]])
+    return call.plain()
+
+
+def _iter(call: Arguments) -> Value:
+    _iterated(call, call.first)
+    return call.context.as_sequence(call.first)
+
+
+# Arithmetic and logic
+
+
+def _extreme(call: Arguments) -> Value:
+    values = call.args
+    if len(values) == 1:
+        inner = call.context.as_sequence(values[0])
+        if inner.items is None:
+            return element_of(inner)
+        values = inner.items
+    if any(isinstance(v, Tensor) for v in values):
+        return operators.elementwise(call.context, values, call.node, call.frame)
+    if any(isinstance(v, Unbacked) for v in values):
+        return Unbacked("int", next(t for t in map(trail_of, values) if t))
+    if all(isinstance(v, Const) and isinstance(v.value, (int, float)) for v in values) and values:
+        pick = max if call.name == "max" else min
+        return Const(pick(v.value for v in values if isinstance(v, Const) and isinstance(v.value, (int, float))))
+    sizes = [as_size(v) for v in values]
+    known = [s for s in sizes if s is not None]
+    if len(known) != len(sizes) or not known:
+        return call.plain()
+    result = known[0]
+    for size in known[1:]:
+        result = Size.operation(call.name, result, size)
+    cause = next((v for v in values if tainted(v)), values[0])
+    return integer(result, trail_of(cause), frozenset[str]().union(*(inputs_of(v) for v in values)))
+
+
+def _sum(call: Arguments) -> Value:
+    inner = call.context.as_sequence(call.first)
+    if inner.items:
+        import ast
+
+        total: Value = call.args[1] if len(call.args) > 1 else Const(0)
+        for item in inner.items:
+            total = call.context.operate(ast.Add(), total, item, call.node, call.frame)
+        return total
+    element = element_of(inner)
+    return element if isinstance(element, (Tensor, Unbacked)) else Static("sum") if is_static(element) else call.plain()
+
+
+def _any_all(call: Arguments) -> Value:
+    inner = call.context.as_sequence(call.first)
+    _iterated(call, call.first)
+    stop = call.name == "any"
+    undecided = False
+    for item in inner.items if inner.items is not None else [element_of(inner)]:
+        truth = call.context.truth(item, call.node, call.frame, f"{call.name}()")
+        if truth is stop and inner.items is not None:
+            return Const(stop)
+        undecided = undecided or truth is not (not stop)
+    return Static(call.name, "bool") if undecided or inner.items is None else Const(not stop)
+
+
+def _abs(call: Arguments) -> Value:
+    value = call.first
+    if isinstance(value, Const) and isinstance(value.value, (int, float)):
+        return Const(abs(value.value))
+    return value
+
+
+def _round(call: Arguments) -> Value:
+    value = call.first
+    if isinstance(value, Tensor):
+        _library_call(call)
+        return value
+    return integer(value.size, value.trail) if isinstance(value, Float) else value
+
+
+def _divmod(call: Arguments) -> Value:
+    if any(tainted(a) for a in call.args):
+        _library_call(call)
+    a, b = (as_size(v) for v in call.args[:2]) if len(call.args) > 1 else (None, None)
+    if a is None or b is None:
+        return Sequence("tuple", [call.plain(), call.plain()], UNKNOWN)
+    trail, inputs = trail_of(call.first), inputs_of(call.first)
+    return Sequence("tuple", [integer(a // b, trail, inputs), integer(a % b, trail, inputs)], UNKNOWN)
+
+
+def _math(call: Arguments) -> Value:
+    """A function of `math`: rounding keeps the size, prod multiplies, others give a float or pin the size."""
+    short = call.name.removeprefix("math.")
+    value = call.first
+    if short in ("ceil", "floor", "trunc") and isinstance(value, (Float, Int)):
+        if isinstance(value, Float) and short == "ceil" and value.size.depends:
+            return Int(Size.operation("max", value.size, value.size + Size.const(1)), value.trail)
+        return integer(value.size, value.trail)
+    if short == "prod":
+        inner = call.context.as_sequence(value)
+        sizes = [as_size(i) for i in inner.items or []]
+        if inner.items and all(s is not None for s in sizes):
+            return integer(operators.product(s for s in sizes if s is not None), trail_of(value), inputs_of(value))
+        return call.plain()
+    sizes_in = [v for v in call.args if isinstance(v, (Int, Float)) and v.size.depends]
+    if sizes_in and short in ("log", "log10", "pow", "log1p", "exp", "expm1", "fmod"):
+        call.specialize(f"math.{short}", sizes_in[0])
+        return Static("math", "float")
+    if sizes_in and short in ("gcd", "isqrt", "lcm", "comb", "factorial"):
+        return _library_call(call)
+    if sizes_in:
+        return Float(sizes_in[0].size, sizes_in[0].trail)
+    if any(isinstance(v, Tensor) for v in call.args):
+        return torch_calls.call_tensor_method(
+            call.context, next(v for v in call.args if isinstance(v, Tensor)), "item", [], {}, call.node, call.frame
+        )
+    if any(isinstance(v, Unbacked) for v in call.args):
+        return Unbacked("float", next(t for t in map(trail_of, call.args) if t))
+    return call.plain()
+
+
+# Objects
+
+
+def _isinstance(call: Arguments) -> Value:
+    if len(call.args) < 2:
+        return call.plain()
+    answers = {call.context.is_instance(o, call.args[1]) for o in options(call.first)}
+    return Const(answers.pop()) if len(answers) == 1 and None not in answers else Static("isinstance", "bool")
+
+
+def _hasattr(call: Arguments) -> Value:
+    return Static("hasattr", "bool")
+
+
+def _getattr(call: Arguments) -> Value:
+    name = call.args[1] if len(call.args) > 1 else UNKNOWN
+    if not isinstance(name, Const) or not isinstance(name.value, str):
+        return Static("getattr") if is_static(call.first) else Unknown("getattr()")
+    found = call.context.attribute(call.first, name.value, call.node, call.frame)
+    if len(call.args) > 2:
+        known = isinstance(call.first, Instance) and not isinstance(found, Unknown)
+        return found if known else choice([found, call.args[2]])
+    return found
+
+
+def _setattr(call: Arguments) -> Value:
+    receiver, name, value = (*call.args, UNKNOWN, UNKNOWN, UNKNOWN)[:3]
+    if isinstance(receiver, Instance) and isinstance(name, Const) and isinstance(name.value, str):
+        known = receiver.attributes.get(name.value)
+        receiver.attributes[name.value] = value if known is None else join(known, value)
+    return NONE
+
+
+def _type(call: Arguments) -> Value:
+    return Class(call.first.cls) if isinstance(call.first, Instance) else Static("type")
+
+
+_DISTRIBUTED = {"int", "float", "len", "list", "tuple", "iter", "enumerate", "abs", "round", "getattr"}
+
+_BUILTINS: dict[str, Handler] = {
+    "len": _len,
+    "int": _int,
+    "float": _float,
+    "bool": _bool,
+    "str": _str,
+    "repr": _str,
+    "print": _library_call,
+    "open": _library_call,
+    "input": _library_call,
+    "globals": _library_call,
+    "breakpoint": _library_call,
+    "__import__": _library_call,
+    "list": _sequence,
+    "tuple": _sequence,
+    "set": _sequence,
+    "frozenset": _sequence,
+    "dict": _dict,
+    "range": _range,
+    "enumerate": _enumerate,
+    "zip": _zip,
+    "sorted": _reordered,
+    "reversed": _reordered,
+    "map": _map,
+    "filter": _map,
+    "next": _next,
+    "iter": _iter,
+    "max": _extreme,
+    "min": _extreme,
+    "sum": _sum,
+    "any": _any_all,
+    "all": _any_all,
+    "abs": _abs,
+    "round": _round,
+    "divmod": _divmod,
+    "isinstance": _isinstance,
+    "hasattr": _hasattr,
+    "getattr": _getattr,
+    "setattr": _setattr,
+    "type": _type,
+    **{
+        f"math.{n}": _math
+        for n in [
+            "ceil",
+            "floor",
+            "trunc",
+            "prod",
+            "log",
+            "log10",
+            "log2",
+            "log1p",
+            "pow",
+            "exp",
+            "expm1",
+            "fmod",
+            "sqrt",
+            "gcd",
+            "isqrt",
+            "lcm",
+            "comb",
+            "factorial",
+            "cos",
+            "sin",
+            "isnan",
+            "isinf",
+            "isfinite",
+            "fabs",
+        ]
+    },
+}
+
+
+# Methods
+
+
+def call_method(
+    context: Context, method: Method, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame
+) -> Value:
+    """Call a method of a built-in kind of value, of a library object or of torch.nn.Module."""
+    receiver, name = method.receiver, method.name
+    call = Arguments(context, name, args, kwargs, node, frame)
+    if isinstance(receiver, Tensor):
+        return torch_calls.call_tensor_method(context, receiver, name, args, kwargs, node, frame)
+    if isinstance(receiver, Sequence):
+        return _sequence_method(call, receiver)
+    if isinstance(receiver, Mapping):
+        return _mapping_method(call, receiver)
+    if isinstance(receiver, Instance):
+        return _module_method(call, receiver)
+    if isinstance(receiver, Parent):
+        return _parent_method(call, receiver)
+    if isinstance(receiver, Layer):
+        return _layer_method(call, receiver)
+    if isinstance(receiver, Shape):
+        return operators.numel(context, receiver.tensor, node, frame) if name == "numel" else call.plain()  # type: ignore[arg-type]
+    if isinstance(receiver, Int) and name in ("bit_length", "__index__") and receiver.size.depends:
+        call.specialize(name, receiver)
+    if isinstance(receiver, (Const, Static)) and name == "join":
+        return Static("str", "str")
+    if isinstance(receiver, Const) and is_static(receiver) and all(is_static(a) for a in args):
+        return Static(f"{receiver.value!r}.{name}()")
+    return call.plain()
+
+
+def _sequence_method(call: Arguments, receiver: Sequence) -> Value:
+    name = call.name
+    if name in ("append", "add", "appendleft"):
+        if receiver.items is not None and call.context.conditions == 0 and not call.frame.exits:
+            receiver.items.append(call.first)
+        else:
+            receiver.element = choice([*(receiver.items or []), *_known(receiver), call.first])
+            receiver.items = None
+        return NONE
+    if name in ("extend", "update"):
+        other = call.context.as_sequence(call.first)
+        receiver.element = choice([*(receiver.items or []), *_known(receiver), element_of(other)])
+        receiver.items = None
+        return NONE
+    if name in ("pop", "popleft"):
+        return element_of(receiver)
+    if name == "index":
+        call.context._check_keys([call.first], call.node, call.frame, "list.index")  # type: ignore[attr-defined]
+        return Static("index", "int")
+    if name == "copy":
+        return Sequence(receiver.kind, receiver.items and list(receiver.items), receiver.element)
+    return NONE if name in ("insert", "remove", "clear", "sort", "reverse") else call.plain()
+
+
+def _known(receiver: Sequence) -> list[Value]:
+    return [receiver.element] if receiver.items is None else []
+
+
+def _mapping_method(call: Arguments, receiver: Mapping) -> Value:
+    values = list(receiver.items.values()) if receiver.items is not None else [receiver.element]
+    if call.name in ("get", "pop", "setdefault"):
+        call.context._check_keys([call.first], call.node, call.frame, "dict key")  # type: ignore[attr-defined]
+        default = call.args[1] if len(call.args) > 1 else NONE
+        if isinstance(call.first, Const) and receiver.items is not None:
+            return receiver.items.get(call.first.value, default)
+        return choice([*values, default])
+    if call.name == "items":
+        pairs = None
+        if receiver.items is not None:
+            pairs = [Sequence("tuple", [Const(k), v], UNKNOWN) for k, v in receiver.items.items()]
+        return Sequence("list", pairs, Sequence("tuple", [Static("key"), choice(values)], UNKNOWN))  # type: ignore[arg-type]
+    if call.name == "values":
+        return Sequence("list", values if receiver.items is not None else None, choice(values))
+    if call.name == "keys":
+        return call.context.as_sequence(receiver)
+    if call.name == "update":
+        other = call.first
+        if isinstance(other, Mapping) and other.items is not None and receiver.items is not None:
+            receiver.items.update(other.items)
+        else:
+            receiver.items, receiver.element = None, choice([*values, UNKNOWN])
+        return NONE
+    return call.plain()
+
+
+def _module_method(call: Arguments, receiver: Instance) -> Value:
+    if call.name in ("register_buffer", "register_parameter", "add_module", "register_module"):
+        if len(call.args) > 1 and isinstance(call.first, Const):
+            receiver.attributes.setdefault(str(call.first.value), call.args[1])
+        return NONE
+    if call.name in ("to", "cuda", "cpu", "half", "float", "bfloat16", "eval", "train", "requires_grad_", "apply"):
+        return receiver
+    return Static(f"{receiver.cls.name}.{call.name}()")
+
+
+def _parent_method(call: Arguments, receiver: Parent) -> Value:
+    """A method of a library class, reached through `super()`."""
+    target = receiver.receiver
+    bases = call.context.external_bases(receiver.owner)
+    if isinstance(target, Instance):
+        if call.name == "__init__":
+            base = next((b for b in bases if b.startswith("torch.nn.") and not b.endswith(".Module")), None)
+            if base is not None:
+                target.attributes["__layer__"] = Layer(base, tuple(call.args), tuple(call.kwargs.items()))
+            return NONE
+        layer = target.attributes.get("__layer__")
+        if call.name == "forward" and layer is not None:
+            return call.context.call(layer, call.args, call.kwargs, call.node, call.frame)
+        return _module_method(call, target)
+    return call.plain()
+
+
+def _layer_method(call: Arguments, receiver: Layer) -> Value:
+    if receiver.name == "logging.Logger":
+        values = [*call.args, *call.kwargs.values()]
+        call.context.emit(
+            LibraryCall,
+            call.node,
+            call.frame,
+            *[v for v in values if trail_of(v)][:1],
+            name=f"logging.Logger.{call.name}",
+            tensor=any(isinstance(v, Tensor) for v in values),
+            token=any(tainted(v) for v in values),
+        )
+        return NONE
+    if call.name == "forward":
+        return call.context.call(receiver, call.args, call.kwargs, call.node, call.frame)
+    if receiver.name.startswith("torch.nn."):
+        return receiver if call.name in ("to", "cuda", "eval", "train", "half", "float") else Static("layer")
+    return call.plain()

@@ -1,0 +1,166 @@
+"""Decides conditions: what is known, what configuration decides, and what the captured graph would freeze."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+
+from vllm_lint.analyzer import decisions
+from vllm_lint.analyzer.context import Frame
+from vllm_lint.analyzer.expressions import Expressions
+from vllm_lint.analyzer.sizes import Condition, Size
+from vllm_lint.analyzer.source import Located
+from vllm_lint.analyzer.values import (
+    NONE,
+    Bool,
+    Choice,
+    Class,
+    Const,
+    Float,
+    Function,
+    Instance,
+    Int,
+    Layer,
+    Mapping,
+    Method,
+    Module,
+    Partial,
+    Sequence,
+    Static,
+    Tensor,
+    Unbacked,
+    Value,
+    choice,
+    options,
+)
+
+
+class Conditions(Expressions):
+    """The part of the interpreter that decides conditions."""
+
+    def decide(self, node: ast.expr, frame: Frame, form: str, *, only_raises: bool = False) -> bool | None:
+        """The truth of a condition that steers control flow; None if it is not known.
+
+        `last_test_was_dynamic` then says whether a size or data decides it, rather than configuration.
+        """
+        return self.truth(self.evaluate(node, frame), node, frame, form, only_raises=only_raises)
+
+    def truth(self, value: Value, node: Located, frame: Frame, form: str, *, only_raises: bool = False) -> bool | None:
+        """The truth of a value, as Python would ask for it; emits the decision that this is."""
+        self.last_test_was_dynamic = decisions.dynamic(value)
+        if isinstance(value, Const):
+            return bool(value.value)
+        if isinstance(value, Choice):
+            truths = {self.truth(o, node, frame, form, only_raises=only_raises) for o in value.options}
+            self.last_test_was_dynamic = any(decisions.dynamic(o) for o in value.options)
+            return truths.pop() if len(truths) == 1 else None
+        if isinstance(value, (Int, Float)):
+            if not value.size.depends:
+                return None
+            zero = Condition("!=", (value.size, Size.const(0)))
+            if zero.decide() is not None:
+                return zero.decide()
+            value = Bool(zero, value.trail, getattr(value, "inputs", frozenset()), getattr(value, "exact", True))
+        if isinstance(value, Bool):
+            decided = value.condition.decide()
+            if decided is None and value.condition.depends:
+                decisions.emit_size(self, node, frame, value, form, only_raises=only_raises)
+                self.last_test_was_dynamic = value.condition.changes_at() is not None
+            return decided
+        if isinstance(value, Tensor):
+            decisions.emit_tensor(self, node, frame, value, form)
+            return None
+        if isinstance(value, Unbacked):
+            decisions.emit_data(self, node, frame, value, form)
+            return None
+        if isinstance(value, Sequence):
+            return bool(value.items) if value.items is not None and value.kind != "generator" else None
+        if isinstance(value, Mapping):
+            return bool(value.items) if value.items is not None else None
+        if isinstance(value, Instance):
+            return None if self.member(value.cls, "__bool__") or self.member(value.cls, "__len__") else True
+        if isinstance(value, (Class, Function, Partial, Module, Method, Layer)):
+            return True
+        return None
+
+    def narrowed(self, node: ast.expr, frame: Frame, *, truth: bool) -> Frame:
+        """`frame` with what the condition being `truth` tells about its names."""
+        found: dict[str, Value] = {}
+        self._narrow(node, frame, truth, found)
+        if not found:
+            return frame
+        inner = replace(frame, variables={**frame.variables, **found})
+        return inner
+
+    def _narrow(self, node: ast.expr, frame: Frame, truth: bool, found: dict[str, Value]) -> None:
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            self._narrow(node.operand, frame, not truth, found)
+        elif isinstance(node, ast.BoolOp) and isinstance(node.op, ast.And) == truth:
+            for operand in node.values:
+                self._narrow(operand, frame, truth, found)
+        elif isinstance(node, ast.Name):
+            self._keep(node.id, frame, found, lambda v: _may_be(v, truth=truth))
+        elif isinstance(node, ast.NamedExpr):
+            self._keep(node.target.id, frame, found, lambda v: _may_be(v, truth=truth))
+        elif isinstance(node, ast.Compare) and len(node.ops) == 1 and isinstance(node.left, ast.Name):
+            is_none = isinstance(node.comparators[0], ast.Constant) and node.comparators[0].value is None
+            if is_none and isinstance(node.ops[0], (ast.Is, ast.IsNot)):
+                wants_none = isinstance(node.ops[0], ast.Is) == truth
+                self._keep(node.left.id, frame, found, lambda v: (v == NONE) == wants_none or isinstance(v, Static))
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance":
+            self._narrow_isinstance(node, frame, truth, found)
+
+    def _narrow_isinstance(self, node: ast.Call, frame: Frame, truth: bool, found: dict[str, Value]) -> None:
+        if len(node.args) != 2 or not isinstance(node.args[0], ast.Name):
+            return
+        with self.silently():
+            kind = self.evaluate(node.args[1], frame)
+
+        def keep(value: Value) -> bool:
+            with self.silently():
+                answer = self.is_instance(value, kind)
+            return answer is None or answer == truth
+
+        self._keep(node.args[0].id, frame, found, keep)
+
+    def _keep(self, name: str, frame: Frame, found: dict[str, Value], keep: object) -> None:
+        assert callable(keep)
+        value = found.get(name, frame.variables.get(name))
+        if isinstance(value, Choice):
+            kept = [o for o in options(value) if keep(o)]
+            if kept and len(kept) < len(value.options):
+                found[name] = choice(kept)
+
+    def is_instance(self, value: Value, kind: Value) -> bool | None:
+        """`isinstance(value, kind)` where it can be told."""
+        if isinstance(kind, (Choice, Sequence)):
+            kinds = kind.options if isinstance(kind, Choice) else tuple(kind.items or ())
+            answers = {self.is_instance(value, k) for k in kinds}
+            return True if True in answers else (None if None in answers or not answers else False)
+        name = getattr(kind, "name", "").removeprefix("builtins.")
+        if isinstance(value, Tensor):
+            return name in ("torch.Tensor", "torch.nn.Parameter") if name else False
+        if isinstance(value, Instance) and isinstance(kind, Class):
+            if kind.cls in self.project.linearization(value.cls):
+                return True
+            return None if value.typed else False
+        if isinstance(value, (Int, Bool)):
+            return name in ("int", "torch.SymInt") if isinstance(value, Int) else name in ("bool", "int")
+        if isinstance(value, Const):
+            return name in {t.__name__ for t in type(value.value).__mro__} if name else False
+        if isinstance(value, Sequence):
+            return name == value.kind
+        if isinstance(value, Mapping):
+            return name == "dict"
+        return None
+
+
+def _may_be(value: Value, *, truth: bool) -> bool:
+    """Whether a value can have that truth, as far as None and constants go."""
+    if value == NONE:
+        return not truth
+    if isinstance(value, Const):
+        return bool(value.value) == truth
+    if isinstance(value, (Tensor, Instance, Function, Layer)):
+        return truth
+    return True

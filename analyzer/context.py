@@ -1,0 +1,233 @@
+"""What every part of the interpreter shares: frames, modes, and the emission of events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from vllm_lint.analyzer.events import Event
+from vllm_lint.analyzer.findings import Confidence, Contract, Span, Step
+from vllm_lint.analyzer.index import Binding, ClassInfo, FunctionInfo, Import, ModuleInfo
+from vllm_lint.analyzer.source import Located
+from vllm_lint.analyzer.values import Function, Scope, Sequence, Trail, Value, trail_of
+
+if TYPE_CHECKING:
+    import ast
+
+    from vllm_lint.analyzer.project import Project
+
+
+@dataclass(eq=False)
+class Frame:
+    """One activation of a function, or the top level of a module or class."""
+
+    module: ModuleInfo
+    variables: dict[str, Value]
+    info: FunctionInfo | None = None
+    scope: Scope | None = None
+    receiver: Value | None = None
+    owner: ClassInfo | None = None
+    returns: list[Value] = field(default_factory=list)
+    yields: list[Value] = field(default_factory=list)
+    exits: list[list[dict[str, Value]]] = field(default_factory=list)
+    """For each loop that is being followed, the variables where it was left early."""
+    caller: Frame | None = None
+    call: Step | None = None
+    order: int = 0
+
+    @property
+    def title(self) -> str:
+        """The function's name as a reader would write it, such as `LlamaMLP.forward`."""
+        if self.info is None:
+            return self.module.name
+        return f"{self.owner.name}.{self.info.name}" if self.owner else self.info.name
+
+
+class Context:
+    """State of an interpretation, and the operations that its parts ask of each other."""
+
+    def __init__(self, project: Project, sink: Callable[[Event], None]) -> None:
+        self.project = project
+        self.sink = sink
+        self.contract = Contract.VLLM
+        self.quiet = 0
+        self.conditions = 0
+        self.functions: set[FunctionInfo] = set()
+        """Functions interpreted aloud since the set was last cleared."""
+        self.unresolved: set[str] = set()
+        """Calls that could not be followed since the set was last cleared."""
+        self.last_test_was_dynamic = False
+        """Whether a token count or data decides the condition that was last looked at."""
+        self._infos: dict[int, FunctionInfo] = {}
+        self._classes: dict[int, ClassInfo] = {}
+
+    def shared_info(self, info: FunctionInfo) -> FunctionInfo:
+        """The one description of a nested function, however often its definition is run."""
+        return self._infos.setdefault(id(info.node), info)
+
+    def shared_class(self, node: ast.ClassDef, make: Callable[[], ClassInfo]) -> ClassInfo:
+        """The one description of a nested class."""
+        if id(node) not in self._classes:
+            self._classes[id(node)] = make()
+        return self._classes[id(node)]
+
+    # Events
+
+    @contextmanager
+    def silently(self) -> Iterator[None]:
+        """Interpret without emitting events: constructors, module globals, arms that only raise."""
+        self.quiet += 1
+        try:
+            yield
+        finally:
+            self.quiet -= 1
+
+    @contextmanager
+    def conditionally(self, *, active: bool = True) -> Iterator[None]:
+        """Interpret an arm of a condition that depends on configuration."""
+        self.conditions += active
+        try:
+            yield
+        finally:
+            self.conditions -= active
+
+    def emit(
+        self,
+        event: type[Event],
+        node: Located,
+        frame: Frame,
+        *causes: Value,
+        exact: bool = True,
+        **fields: object,
+    ) -> None:
+        """Hand an event at `node` to the sink, with the path by which the token count in `causes` got there."""
+        if self.quiet:
+            return
+        trail = next((t for t in map(trail_of, causes) if t), None)
+        exact = exact and all(getattr(c, "exact", True) for c in causes)
+        self.sink(
+            event(
+                span=frame.module.source.span(node),
+                confidence=Confidence.HIGH if exact else Confidence.MEDIUM,
+                steps=_path(trail, frame),
+                **{"text": self.text(node, frame), "conditional": self.conditions > 0, **fields},  # type: ignore[arg-type]
+            )
+        )
+
+    def text(self, node: Located, frame: Frame) -> str:
+        """The source of `node` on one line, shortened if need be."""
+        text = " ".join(frame.module.source.segment(node).split())
+        return text if len(text) <= 80 else f"{text[:77]}..."
+
+    def step(self, value: Value, node: Located, frame: Frame, message: str) -> Trail | None:
+        """The trail of `value` with a step at `node`; None if the value has none."""
+        trail = trail_of(value)
+        if trail is None or self.quiet:
+            return trail
+        return trail.then(frame.module.source.span(node), message)
+
+    # What the parts ask of each other
+
+    def evaluate(self, node: ast.expr, frame: Frame) -> Value:
+        """The value of an expression."""
+        raise NotImplementedError
+
+    def execute(self, body: list[ast.stmt], frame: Frame) -> bool:
+        """Run statements; says whether control falls through to what follows them."""
+        raise NotImplementedError
+
+    def assign(self, target: ast.expr, value: Value, frame: Frame) -> None:
+        """Bind `target` to `value`."""
+        raise NotImplementedError
+
+    def operate(self, op: ast.operator, left: Value, right: Value, node: Located, frame: Frame) -> Value:
+        """`left op right`."""
+        raise NotImplementedError
+
+    def compare(self, op: ast.cmpop, left: Value, right: Value, node: Located, frame: Frame) -> Value:
+        """`left op right` for a comparison."""
+        raise NotImplementedError
+
+    def decide(self, node: ast.expr, frame: Frame, form: str, *, only_raises: bool = False) -> bool | None:
+        """The truth of a condition that steers control flow; None if it is not known."""
+        raise NotImplementedError
+
+    def truth(self, value: Value, node: Located, frame: Frame, form: str, *, only_raises: bool = False) -> bool | None:
+        """The truth of a value, as Python would ask for it; emits the decision that this is."""
+        raise NotImplementedError
+
+    def narrowed(self, node: ast.expr, frame: Frame, *, truth: bool) -> Frame:
+        """`frame` with what the condition being `truth` tells about its names."""
+        raise NotImplementedError
+
+    def is_instance(self, value: Value, kind: Value) -> bool | None:
+        """`isinstance(value, kind)` where it can be told."""
+        raise NotImplementedError
+
+    def iterate(self, node: ast.expr, frame: Frame) -> Sequence:
+        """The elements that a loop over `node` sees."""
+        raise NotImplementedError
+
+    def as_sequence(self, value: Value) -> Sequence:
+        """`value` as something to iterate over."""
+        raise NotImplementedError
+
+    def item(
+        self, value: Value, index: Hashable, node: ast.Subscript | None = None, frame: Frame | None = None
+    ) -> Value:
+        """`value[index]` for a known index."""
+        raise NotImplementedError
+
+    def call(self, callee: Value, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame) -> Value:
+        """The result of calling `callee`."""
+        raise NotImplementedError
+
+    def attribute(self, value: Value, name: str, node: Located, frame: Frame) -> Value:
+        """`value.name`."""
+        raise NotImplementedError
+
+    def lookup(self, name: str, frame: Frame) -> Value:
+        """What `name` means in `frame`."""
+        raise NotImplementedError
+
+    def module_attribute(self, module: ModuleInfo, name: str) -> Value | None:
+        """The value of a module-level name; None if the module has no such name."""
+        raise NotImplementedError
+
+    def binding_value(self, binding: Binding, frame: Frame, receiver: Value | None = None) -> Value:
+        """The value of a definition, import or assignment at the top level of a module or class."""
+        raise NotImplementedError
+
+    def imported(self, binding: Import) -> Value:
+        """The value of an import."""
+        raise NotImplementedError
+
+    def decorated(self, function: Function, frame: Frame) -> Value:
+        """What a function is once its decorators are applied."""
+        raise NotImplementedError
+
+    def member(self, cls: ClassInfo, name: str, after: ClassInfo | None = None) -> tuple[ClassInfo, Binding] | None:
+        """Where `name` is found along the method resolution order."""
+        raise NotImplementedError
+
+    def external_bases(self, cls: ClassInfo) -> list[str]:
+        """Library classes among the bases."""
+        raise NotImplementedError
+
+    def from_annotation(self, annotation: ast.expr | None, frame: Frame, label: str = "") -> Value:
+        """A value of the annotated type."""
+        raise NotImplementedError
+
+
+def _path(trail: Trail | None, frame: Frame) -> tuple[Step, ...]:
+    """The steps of the trail and the calls that lead to `frame`, in the order in which they happened."""
+    steps = trail.steps() if trail else []
+    spans: set[Span] = {s.span for _, s in steps}
+    current: Frame | None = frame
+    while current is not None:
+        if current.call is not None and current.call.span not in spans:
+            steps.append((current.order, current.call))
+        current = current.caller
+    return tuple(step for _, step in sorted(steps, key=lambda s: s[0]))

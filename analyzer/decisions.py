@@ -1,0 +1,126 @@
+"""Emits events for Python decisions that the captured graph freezes."""
+
+from __future__ import annotations
+
+from vllm_lint.analyzer.context import Context, Frame
+from vllm_lint.analyzer.events import DataDecision, InputsCombined, SizeDecision, SizeSpecialization, TensorTruth
+from vllm_lint.analyzer.sizes import Condition
+from vllm_lint.analyzer.source import Located
+from vllm_lint.analyzer.values import (
+    FALSE,
+    TRUE,
+    Bool,
+    Const,
+    Int,
+    Sequence,
+    Shape,
+    Static,
+    Tensor,
+    Unbacked,
+    Unknown,
+    Value,
+    as_size,
+    inputs_of,
+    integer,
+    tainted,
+)
+
+
+def emit_size(
+    context: Context, node: Located, frame: Frame, value: Bool, form: str, *, only_raises: bool = False
+) -> None:
+    """Report a decision on a condition that changes with the token count; nothing if it does not change."""
+    changes_at = value.condition.changes_at()
+    if changes_at is None:
+        return
+    across = _across(value.inputs) if len(value.inputs) > 1 else ()
+    context.emit(
+        SizeDecision,
+        node,
+        frame,
+        value,
+        form=form,
+        changes_at=changes_at,
+        only_raises=only_raises,
+        across_inputs=across,
+    )
+
+
+def emit_data(context: Context, node: Located, frame: Frame, value: Value, form: str) -> None:
+    """Report a decision on a scalar that was read out of a tensor."""
+    context.emit(DataDecision, node, frame, value, form=form)
+
+
+def emit_tensor(context: Context, node: Located, frame: Frame, value: Tensor, form: str) -> None:
+    """Report a decision on the value of a tensor."""
+    context.emit(TensorTruth, node, frame, value, form=form)
+
+
+def compare_sequences(context: Context, name: str, left: Value, right: Value, node: Located, frame: Frame) -> Value:
+    """Compare two shapes or sequences element by element."""
+    sides = [_dimensions(left), _dimensions(right)]
+    if sides[0] is None or sides[1] is None:
+        return Unknown("comparison", tainted=tainted(left) or tainted(right))
+    if name not in ("==", "!="):
+        return Static("comparison", "bool")
+    if len(sides[0]) != len(sides[1]):
+        return Const(name == "!=")
+    conditions: list[Condition] = []
+    causes: list[Value] = []
+    for a, b in zip(sides[0], sides[1], strict=True):
+        first, second = as_size(a), as_size(b)
+        if first is None or second is None:
+            return Unknown("comparison", tainted=tainted(a) or tainted(b))
+        if first == second:
+            if inputs_of(a) != inputs_of(b) and first.depends:
+                combine(context, [a, b], node, frame)
+            continue
+        condition = Condition("==", (first, second))
+        truth = condition.decide()
+        if truth is False:
+            return Const(name == "!=")
+        if first.depends or second.depends:
+            causes.append(a if first.depends else b)
+        conditions.append(condition)
+    if not conditions:
+        return TRUE if name == "==" else FALSE
+    if not causes:
+        return Static("comparison", "bool")
+    together = conditions[0] if len(conditions) == 1 else Condition("and", tuple(conditions))
+    if name == "!=":
+        together = Condition("not", (together,))
+    if any(c is not None and c.size.constant is None for c in causes if isinstance(c, Int)):
+        context.emit(SizeSpecialization, node, frame, *causes[:1], form="shape comparison")
+    return Static("comparison", "bool")
+
+
+def combine(context: Context, values: list[Value], node: Located, frame: Frame) -> None:
+    """Report that token dimensions of several inputs without a common shape id are taken to be equal."""
+    inputs = frozenset[str]().union(*(inputs_of(v) for v in values))
+    across = _across(inputs)
+    if len(across) > 1:
+        context.emit(InputsCombined, node, frame, *values, inputs=across)
+
+
+def _across(inputs: frozenset[str]) -> tuple[str, ...]:
+    """Names of inputs that do not share a shape id; empty if all share one."""
+    ids = {name.partition("#")[2] for name in inputs}
+    if len(inputs) < 2 or (len(ids) == 1 and "" not in ids):
+        return ()
+    return tuple(sorted(name.partition("#")[0] for name in inputs))
+
+
+def _dimensions(value: Value) -> list[Value] | None:
+    if isinstance(value, Sequence):
+        return value.items
+    if isinstance(value, Shape) and value.tensor.shape is not None and not value.tensor.open:
+        tensor = value.tensor
+        return [integer(d, tensor.trail, tensor.inputs, exact=tensor.exact) for d in value.tensor.shape]
+    return None
+
+
+def dynamic(value: Value) -> bool:
+    """Whether the truth of `value` is decided by a token count or by data rather than by configuration."""
+    if isinstance(value, Bool):
+        return value.condition.depends
+    return isinstance(value, (Tensor, Unbacked)) or tainted(value)

@@ -1,0 +1,557 @@
+"""The abstract interpreter: calls functions, builds objects and looks up names over abstract values.
+
+It follows a compiled region as TorchDynamo would: conditions on configuration are decided where they can be, and both
+arms are followed where they cannot; conditions on sizes and on tensor data become events. Each function is interpreted
+once for each distinct abstract input. Statements and expressions are in modules of their own.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Hashable
+
+from vllm_lint.analyzer import builtin_calls, operators, special_calls
+from vllm_lint.analyzer.context import Frame
+from vllm_lint.analyzer.events import Event
+from vllm_lint.analyzer.findings import Step
+from vllm_lint.analyzer.index import Assignment, Binding, ClassInfo, FunctionInfo, Import, ModuleInfo
+from vllm_lint.analyzer.project import Project
+from vllm_lint.analyzer.source import Located
+from vllm_lint.analyzer.statements import Statements
+from vllm_lint.analyzer.values import (
+    NONE,
+    UNKNOWN,
+    Choice,
+    Class,
+    External,
+    Function,
+    Instance,
+    Int,
+    Layer,
+    Mapping,
+    Method,
+    Module,
+    Partial,
+    Sequence,
+    Static,
+    Tensor,
+    Unknown,
+    Value,
+    choice,
+    clock,
+    is_static,
+    tainted,
+)
+
+_MAX_DEPTH = 60
+#: Calls interpreted for one root before the rest stays unknown; real vLLM roots take a few thousand.
+_BUDGET = 60_000
+
+#: Decorators that leave a function as it is, as far as a compiled region can tell.
+_TRANSPARENT = {
+    "staticmethod",
+    "classmethod",
+    "property",
+    "functools.lru_cache",
+    "functools.cache",
+    "functools.cached_property",
+    "functools.wraps",
+    "contextlib.contextmanager",
+    "typing.override",
+    "typing.overload",
+    "typing.final",
+    "typing_extensions.override",
+    "abc.abstractmethod",
+    "torch.no_grad",
+    "torch.inference_mode",
+    "torch.compile",
+    "torch.jit.script",
+    "torch.compiler.allow_in_graph",
+    "torch.compiler.assume_constant_result",
+}
+
+#: Decorators whose functions TorchDynamo does not trace into.
+_OPAQUE = {
+    "torch.library.custom_op",
+    "torch.library.triton_op",
+    "torch.library.impl",
+    "torch.compiler.disable",
+    "torch._dynamo.disable",
+    "torch._disable_dynamo",
+    "triton.jit",
+    "triton.autotune",
+    "triton.heuristics",
+}
+
+
+class Interpreter(Statements):
+    """Interprets the code reachable from compiled roots, and hands what it sees to `sink`."""
+
+    def __init__(self, project: Project, sink: Callable[[Event], None]) -> None:
+        super().__init__(project, sink)
+        self._results: dict[Hashable, Value] = {}
+        self._running: set[Hashable] = set()
+        self._instances: dict[Hashable, Instance] = {}
+        self._globals: dict[tuple[str, str], Value] = {}
+        self._decorated: dict[Hashable, Value] = {}
+        self._depth = 0
+        self._calls = 0
+        project.resolve_base = self._bases
+
+    # Names
+
+    def lookup(self, name: str, frame: Frame) -> Value:
+        """What `name` means in `frame`."""
+        if name in frame.variables:
+            return frame.variables[name]
+        scope = frame.scope
+        while scope is not None:
+            if name in scope.variables:
+                return scope.variables[name]
+            scope = scope.parent
+        found = self.module_attribute(frame.module, name)
+        if found is not None:
+            return found
+        return External(f"builtins.{name}") if name in builtin_calls.NAMES else Unknown(f"name {name}")
+
+    def module_attribute(self, module: ModuleInfo, name: str) -> Value | None:
+        """The value of a module-level name; None if the module has no such name."""
+        key = (module.name, name)
+        if key in self._globals:
+            return self._globals[key]
+        special = special_calls.GLOBALS.get(f"{module.name}.{name}")
+        if special is not None:
+            return special
+        self._globals[key] = UNKNOWN  # a name that is defined by way of itself
+        value = self._bound(module, name)
+        if value is None:
+            del self._globals[key]
+        else:
+            self._globals[key] = value
+        return value
+
+    def _bound(self, module: ModuleInfo, name: str) -> Value | None:
+        bindings = module.bindings.get(name)
+        frame = Frame(module, {})
+        if name in module.rebound:
+            annotation = module.annotations.get(name)
+            return self.from_annotation(annotation, frame, name) if annotation else Static(f"{module.name}.{name}")
+        if bindings:
+            return choice(self.binding_value(b, frame) for b in bindings)
+        for star in module.star_imports:
+            target = self.project.module(star)
+            found = self.module_attribute(target, name) if target else None
+            if found is not None:
+                return found
+        if module.is_package:
+            submodule = self.project.module(f"{module.name}.{name}")
+            if submodule is not None:
+                return Module(submodule)
+        return None
+
+    def binding_value(self, binding: Binding, frame: Frame, receiver: Value | None = None) -> Value:
+        """The value of a definition, import or assignment at the top level of a module or class."""
+        if isinstance(binding, ClassInfo):
+            return Class(binding)
+        if isinstance(binding, FunctionInfo):
+            return self.decorated(Function(binding, receiver, owner=frame.owner), frame)
+        if isinstance(binding, Import):
+            return self.imported(binding)
+        assert isinstance(binding, Assignment)
+        with self.silently():
+            value = self.evaluate(binding.value, frame)
+            for index in binding.path:
+                value = self.item(value, index)
+        return _settled(value, f"{frame.module.name}:{ast.unparse(binding.value)[:40]}")
+
+    def imported(self, binding: Import) -> Value:
+        """The value of an import."""
+        whole = binding.module if binding.attribute is None else f"{binding.module}.{binding.attribute}"
+        if whole in special_calls.GLOBALS:
+            return special_calls.GLOBALS[whole]
+        module = self.project.module(binding.module)
+        if binding.attribute is None:
+            return Module(module) if module else External(binding.module)
+        if module is not None:
+            found = self.module_attribute(module, binding.attribute)
+            if found is not None:
+                return found
+        submodule = self.project.module(whole)
+        return Module(submodule) if submodule is not None else External(whole)
+
+    def decorated(self, function: Function, frame: Frame) -> Value:
+        """What a function is once its decorators are applied."""
+        node = function.info.node
+        if isinstance(node, ast.Lambda) or not node.decorator_list:
+            return function
+        key = (function.key, id(function.owner))
+        if key in self._decorated:
+            return self._decorated[key]
+        self._decorated[key] = function
+        value: Value = function
+        for decorator in reversed(node.decorator_list):
+            name = self.qualified_name(decorator, frame)
+            if name in _OPAQUE:
+                value = Partial(External("vllm_lint.opaque"), (function,), ())
+                break
+            if name in _TRANSPARENT or name.endswith((".setter", ".register", ".register_fake")):
+                continue
+            with self.silently():
+                wrapped = self.call(self.evaluate(decorator, frame), [value], {}, decorator, frame)
+            if isinstance(wrapped, (Function, Partial, Choice)):
+                value = wrapped
+        self._decorated[key] = value
+        return value
+
+    def qualified_name(self, node: ast.expr, frame: Frame) -> str:
+        """The dotted name of what an expression refers to, calls and subscripts stripped; "" if it has none."""
+        if isinstance(node, ast.Call):
+            return self.qualified_name(node.func, frame)
+        if isinstance(node, ast.Name) and node.id in ("staticmethod", "classmethod", "property"):
+            return node.id
+        with self.silently():
+            value = self.evaluate(node, frame)
+        if isinstance(value, Partial) and value.arguments:
+            value = value.function
+        if isinstance(value, External):
+            return value.name.removeprefix("builtins.")
+        if isinstance(value, Function):
+            return value.info.qualified_name
+        if isinstance(value, Class):
+            return value.cls.qualified_name
+        return ast.unparse(node)
+
+    # Classes and objects
+
+    def _bases(self, cls: ClassInfo) -> list[ClassInfo | str]:
+        frame = Frame(cls.module, {})
+        found: list[ClassInfo | str] = []
+        for node in cls.node.bases:
+            base: ast.expr = node
+            while isinstance(base, ast.Subscript):
+                base = base.value
+            with self.silently():
+                value = self.evaluate(base, frame)
+            for option in value.options if isinstance(value, Choice) else (value,):
+                if isinstance(option, Class) and option.cls is not cls:
+                    found.append(option.cls)
+                elif isinstance(option, External):
+                    found.append(option.name)
+        return found
+
+    def member(self, cls: ClassInfo, name: str, after: ClassInfo | None = None) -> tuple[ClassInfo, Binding] | None:
+        """Where `name` is found along the method resolution order, from behind `after` if that is given."""
+        order = self.project.linearization(cls)
+        if after is not None and after in order:
+            order = order[order.index(after) + 1 :]
+        for base in order:
+            if not isinstance(base, str) and name in base.members:
+                return base, base.members[name][-1]
+        return None
+
+    def external_bases(self, cls: ClassInfo) -> list[str]:
+        """Library classes among the bases."""
+        return [b for b in self.project.linearization(cls) if isinstance(b, str)]
+
+    def instantiate(self, cls: ClassInfo, args: list[Value], kwargs: dict[str, Value], *, typed: bool = False) -> Value:
+        """An object of `cls`; the same arguments give the same object."""
+        key = (id(cls), tuple(a.key for a in args), tuple((k, v.key) for k, v in kwargs.items()), typed)
+        known = self._instances.get(key)
+        if known is not None:
+            return known
+        bases = self.external_bases(cls)
+        if any(b.startswith("enum.") for b in bases):
+            return Static(cls.qualified_name)
+        instance = self._instances[key] = Instance(cls, label=cls.name, typed=typed)
+        initializer = self.member(cls, "__init__")
+        if initializer is not None and isinstance(initializer[1], FunctionInfo):
+            with self.silently():
+                function = Function(initializer[1], instance, owner=initializer[0])
+                self.call_function(function, args, kwargs, cls.node, Frame(cls.module, {}))
+        else:
+            self._fill_fields(instance, args, kwargs)
+        return instance
+
+    def instance_of(self, cls: ClassInfo) -> Value:
+        """Some object of `cls` or a subclass, of which only the declared type is known."""
+        initializer = self.member(cls, "__init__")
+        if initializer is None or not isinstance(initializer[1], FunctionInfo):
+            return self.instantiate(cls, [], {}, typed=True)
+        return self.instantiate(cls, [], {"...": Static()}, typed=True)
+
+    def _fill_fields(self, instance: Instance, args: list[Value], kwargs: dict[str, Value]) -> None:
+        """What the generated constructor of a dataclass or named tuple does."""
+        fields = [
+            name
+            for base in reversed(self.project.linearization(instance.cls))
+            if not isinstance(base, str)
+            for name in base.annotations
+        ]
+        if len(args) <= len(fields):
+            instance.attributes.update(zip(fields, args, strict=False))
+        instance.attributes.update({k: v for k, v in kwargs.items() if k != "..."})
+
+    def from_annotation(self, annotation: ast.expr | None, frame: Frame, label: str = "") -> Value:
+        """A value of the annotated type, fixed at capture as far as the type allows that."""
+        if annotation is None:
+            return Static(label)
+        if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+            try:
+                annotation = ast.parse(annotation.value, mode="eval").body
+            except SyntaxError:
+                return UNKNOWN
+        if isinstance(annotation, ast.Constant):
+            return NONE if annotation.value is None else Static(label)
+        if isinstance(annotation, ast.BinOp):
+            return choice(self.from_annotation(a, frame, label) for a in (annotation.left, annotation.right))
+        if isinstance(annotation, ast.Subscript):
+            return self._from_generic(annotation, frame, label)
+        with self.silently():
+            value = self.evaluate(annotation, frame)
+        if isinstance(value, Class):
+            if any(b.startswith("enum.") for b in self.external_bases(value.cls)):
+                return Static(label or value.cls.name)
+            return self.instance_of(value.cls)
+        if isinstance(value, External):
+            if value.name in operators.TENSOR_TYPES:
+                return Tensor(exact=False)
+            name = value.name.removeprefix("builtins.")
+            return Static(label, name if name in ("int", "float", "bool", "str") else "")
+        return Static(label)
+
+    def _from_generic(self, annotation: ast.Subscript, frame: Frame, label: str) -> Value:
+        head = ast.unparse(annotation.value).rpartition(".")[2]
+        arguments = annotation.slice.elts if isinstance(annotation.slice, ast.Tuple) else [annotation.slice]
+        if head in ("Optional", "Union"):
+            values = [self.from_annotation(a, frame, label) for a in arguments]
+            return choice([*values, NONE] if head == "Optional" else values)
+        if head in ("list", "List", "Sequence", "Iterable", "set", "tuple", "Tuple", "Iterator", "Generator"):
+            fixed = head in ("tuple", "Tuple") and not (
+                isinstance(arguments[-1], ast.Constant) and arguments[-1].value is ...
+            )
+            items = [self.from_annotation(a, frame, f"{label}[{i}]") for i, a in enumerate(arguments)]
+            return Sequence("tuple", items, UNKNOWN) if fixed else Sequence("list", None, items[0])
+        if head in ("dict", "Dict", "Mapping"):
+            return Mapping(None, self.from_annotation(arguments[-1], frame, label))
+        if head in ("Annotated", "Final", "ClassVar"):
+            return self.from_annotation(arguments[0], frame, label)
+        if head in ("type", "Type", "Callable", "Literal"):
+            return Static(label, "str" if head == "Literal" else "")
+        return self.from_annotation(annotation.value, frame, label)
+
+    # Calls
+
+    def call(self, callee: Value, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame) -> Value:
+        """The result of calling `callee`."""
+        if isinstance(callee, Function):
+            return self.call_function(callee, args, kwargs, node, frame)
+        if isinstance(callee, Choice):
+            with self.conditionally():
+                return choice(
+                    [self.call(o, args, kwargs, node, frame) for o in callee.options if o != NONE] or [UNKNOWN]
+                )
+        if isinstance(callee, Class):
+            return self._call_class(callee.cls, args, kwargs, node, frame)
+        if isinstance(callee, Instance):
+            return self._call_instance(callee, args, kwargs, node, frame)
+        if isinstance(callee, Partial):
+            if callee.function == External("vllm_lint.opaque"):
+                return self.opaque_result(callee.arguments[0], args)
+            merged = {**dict(callee.keywords), **kwargs}
+            return self.call(callee.function, [*callee.arguments, *args], merged, node, frame)
+        if isinstance(callee, Method):
+            return builtin_calls.call_method(self, callee, args, kwargs, node, frame)
+        if isinstance(callee, Layer):
+            return operators.call_layer(self, callee, args, kwargs, node, frame)
+        if isinstance(callee, External):
+            return special_calls.call_external(self, callee.name, args, kwargs, node, frame)
+        values = [*args, *kwargs.values()]
+        if not self.quiet:
+            self.unresolved.add(f"{frame.module.source.name}:{node.lineno}: {self.text(node, frame)}")
+        if isinstance(callee, Static):
+            if all(is_static(v) for v in values):
+                return Static(f"{callee.label}({', '.join(getattr(a, 'label', '') for a in args)})")
+            return Unknown("call of configuration")
+        return Unknown("call of unknown", tainted=any(tainted(v) for v in values))
+
+    def _call_class(
+        self, cls: ClassInfo, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame
+    ) -> Value:
+        special = special_calls.CALLS.get(cls.qualified_name)
+        if special is not None:
+            return special(self, args, kwargs, node, frame)
+        return self.instantiate(cls, args, kwargs)
+
+    def _call_instance(
+        self, instance: Instance, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame
+    ) -> Value:
+        for name in ("__call__", "forward"):
+            found = self.member(instance.cls, name)
+            if name in instance.attributes:
+                return self.call(instance.attributes[name], args, kwargs, node, frame)
+            if found is not None:
+                return self.call(self.attribute(instance, name, node, frame), args, kwargs, node, frame)
+        layer = instance.attributes.get("__layer__")
+        if layer is not None:
+            return self.call(layer, args, kwargs, node, frame)
+        return Unknown("call of an object", tainted=any(tainted(v) for v in (*args, *kwargs.values())))
+
+    def call_function(
+        self, function: Function, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame
+    ) -> Value:
+        """Interpret a function of the program; a result is reused for equal abstract arguments."""
+        info = function.info
+        special = special_calls.CALLS.get(info.qualified_name)
+        if special is not None:
+            return special(self, args, kwargs, node, frame)
+        receiver = function.receiver
+        if isinstance(receiver, Instance) and receiver.typed and info.is_abstract:
+            return self._call_overrides(function, receiver, args, kwargs, node, frame)
+        if receiver is not None:
+            args = [receiver, *args]
+        variables = self._bind(function, args, kwargs, node, frame)
+        key = (
+            function.key,
+            id(function.owner),
+            tuple((k, v.key) for k, v in variables.items()),
+            self.quiet > 0,
+            self.conditions > 0,
+            self.contract,
+        )
+        if key in self._results:
+            return self._results[key]
+        self._calls += 1
+        if key in self._running or self._depth >= _MAX_DEPTH or self._calls > _BUDGET:
+            return self._declared_result(function, args)
+        self._running.add(key)
+        self._depth += 1
+        if not self.quiet:
+            self.functions.add(info)
+        inner = Frame(
+            info.module,
+            variables,
+            info,
+            function.scope,
+            receiver,
+            function.owner,
+            caller=frame,
+            call=None
+            if self.quiet or frame.info is None
+            else Step(frame.module.source.span(node), f"calls `{_title(function)}`"),
+            order=next(clock),
+        )
+        try:
+            result = self._run(function, inner)
+        finally:
+            self._running.discard(key)
+            self._depth -= 1
+        if isinstance(result, Unknown) and not result.tainted:
+            result = self._declared_result(function, args)
+        self._results[key] = result
+        return result
+
+    def _run(self, function: Function, frame: Frame) -> Value:
+        node = function.info.node
+        if isinstance(node, ast.Lambda):
+            return self.evaluate(node.body, frame)
+        falls = self.execute(node.body, frame)
+        if function.info.is_generator:
+            return Sequence("generator", None, choice(frame.yields))
+        results = frame.returns + ([NONE] if falls or not frame.returns else [])
+        if function.info.is_abstract:
+            return UNKNOWN
+        return choice(results)
+
+    def _call_overrides(
+        self,
+        function: Function,
+        receiver: Instance,
+        args: list[Value],
+        kwargs: dict[str, Value],
+        node: Located,
+        frame: Frame,
+    ) -> Value:
+        """Call an abstract method: any subclass's may be meant."""
+        results = []
+        with self.conditionally():
+            for cls in self.project.subclasses(receiver.cls):
+                binding = cls.members.get(function.info.name, [None])[-1]
+                if isinstance(binding, FunctionInfo) and not binding.is_abstract:
+                    instance = self.instance_of(cls)
+                    override = self.decorated(Function(binding, instance, owner=cls), Frame(cls.module, {}, owner=cls))
+                    results.append(self.call(override, args, kwargs, node, frame))
+        declared = self._declared_result(function, args)
+        return choice([r for r in results if not isinstance(r, Unknown)] or [declared])
+
+    def opaque_result(self, function: Value, args: list[Value]) -> Value:
+        """The result of a function that is not traced into: what its annotation says."""
+        return self._declared_result(function, args) if isinstance(function, Function) else UNKNOWN
+
+    def _declared_result(self, function: Function, args: list[Value]) -> Value:
+        """A value of the annotated return type, unknown where the annotation does not say enough."""
+        node = function.info.node
+        if isinstance(node, ast.Lambda) or node.returns is None:
+            return Unknown("not interpreted", tainted=any(tainted(a) for a in args))
+        value = self.from_annotation(node.returns, Frame(function.info.module, {}), f"{function.info.name}()")
+        if isinstance(value, Static) and any(tainted(a) or isinstance(a, Tensor) for a in args):
+            return Unknown("not interpreted", tainted=any(tainted(a) for a in args))
+        return value
+
+    def _bind(
+        self, function: Function, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame
+    ) -> dict[str, Value]:
+        """The parameters' values; a missing one takes its default, or a value of its annotated type."""
+        arguments = function.info.node.args
+        positional = [*arguments.posonlyargs, *arguments.args]
+        bound: dict[str, Value] = {}
+        open_call = "..." in kwargs
+        rest = {k: v for k, v in kwargs.items() if k != "..."}
+        for parameter, value in zip(positional, args, strict=False):
+            bound[parameter.arg] = self._passed(value, parameter.arg, function, node, frame)
+        for parameter in (*positional, *arguments.kwonlyargs):
+            if parameter.arg in rest:
+                bound[parameter.arg] = self._passed(rest.pop(parameter.arg), parameter.arg, function, node, frame)
+        home = Frame(function.info.module, {}, scope=function.scope, owner=function.owner)
+        defaults = dict(zip([a.arg for a in positional[::-1]], arguments.defaults[::-1], strict=False))
+        defaults.update(
+            {a.arg: d for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d is not None}
+        )
+        for parameter in (*positional, *arguments.kwonlyargs):
+            name = parameter.arg
+            if name in bound:
+                continue
+            if name in defaults and not open_call:
+                with self.silently():
+                    bound[name] = self.evaluate(defaults[name], home)
+            else:
+                bound[name] = self.from_annotation(parameter.annotation, home, name)
+        if arguments.vararg:
+            extra = args[len(positional) :]
+            bound[arguments.vararg.arg] = Sequence("tuple", None if open_call else list(extra), UNKNOWN)
+        if arguments.kwarg:
+            bound[arguments.kwarg.arg] = Mapping(None if open_call else dict(rest), choice(rest.values()))
+        return bound
+
+    def _passed(self, value: Value, name: str, function: Function, node: Located, frame: Frame) -> Value:
+        """An argument as the callee sees it: a token count gets a step for the call."""
+        if self.quiet or not isinstance(value, Int) or value.trail is None or not value.size.depends:
+            return value
+        message = f"passed to `{_title(function)}` as `{name}`"
+        return Int(value.size, self.step(value, node, frame, message), value.inputs, value.exact)
+
+    def start_root(self) -> None:
+        """Forget what was counted for the previous root; results are kept."""
+        self.functions = set()
+        self.unresolved = set()
+        self._calls = 0
+
+
+def _title(function: Function) -> str:
+    return f"{function.owner.name}.{function.info.name}" if function.owner else function.info.name
+
+
+def _settled(value: Value, label: str) -> Value:
+    """What an unknown module-level value is taken for: fixed at capture, as guards on globals are dropped."""
+    if isinstance(value, Unknown) and not value.tainted:
+        return Static(label)
+    return value

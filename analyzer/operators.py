@@ -1,0 +1,520 @@
+"""What torch's operators do to shapes: dimensions, indexing, broadcasting, views and layers.
+
+Each function mirrors the shape rule of the operator of the same name in torch's documentation. Where a dimension is not
+known it becomes a static without a name; where a rank is not known the shape is None.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from functools import reduce
+
+from vllm_lint.analyzer import decisions
+from vllm_lint.analyzer.context import Context, Frame
+from vllm_lint.analyzer.events import SizeDivision, SizeSpecialization
+from vllm_lint.analyzer.sizes import Condition, Size
+from vllm_lint.analyzer.source import Located
+from vllm_lint.analyzer.values import (
+    NONE,
+    UNKNOWN,
+    Choice,
+    Const,
+    Int,
+    Layer,
+    Method,
+    Sequence,
+    Shape,
+    Static,
+    Tensor,
+    Trail,
+    Unbacked,
+    Unknown,
+    Value,
+    as_size,
+    choice,
+    inputs_of,
+    integer,
+    options,
+    trail_of,
+)
+
+TENSOR_TYPES = {
+    "torch.Tensor",
+    "torch.FloatTensor",
+    "torch.LongTensor",
+    "torch.IntTensor",
+    "torch.BoolTensor",
+    "torch.HalfTensor",
+    "torch.BFloat16Tensor",
+    "torch.nn.Parameter",
+    "torch.nn.parameter.Parameter",
+}
+
+#: Methods of torch.nn.Module that a module of the program inherits.
+MODULE_METHODS = {
+    "register_buffer",
+    "register_parameter",
+    "register_module",
+    "add_module",
+    "parameters",
+    "named_parameters",
+    "buffers",
+    "named_buffers",
+    "modules",
+    "named_modules",
+    "children",
+    "named_children",
+    "to",
+    "cuda",
+    "cpu",
+    "half",
+    "float",
+    "bfloat16",
+    "eval",
+    "train",
+    "apply",
+    "state_dict",
+    "load_state_dict",
+    "requires_grad_",
+    "zero_grad",
+    "compile",
+    "get_submodule",
+    "get_parameter",
+    "register_forward_hook",
+    "register_forward_pre_hook",
+    "register_load_state_dict_post_hook",
+    "_register_load_state_dict_pre_hook",
+}
+
+ONE = Size.const(1)
+_SAME_SHAPE_LAYERS = (
+    "Identity",
+    "Dropout",
+    "LayerNorm",
+    "RMSNorm",
+    "GroupNorm",
+    "BatchNorm1d",
+    "SiLU",
+    "ReLU",
+    "GELU",
+    "Sigmoid",
+    "Tanh",
+    "Softmax",
+    "Softplus",
+    "LeakyReLU",
+    "Mish",
+    "ReLU6",
+    "Hardswish",
+)
+
+
+def derived(shape: Iterable[Size] | None, *sources: Value, dtype: str = "", exact: bool = True) -> Tensor:
+    """A tensor computed from `sources`, which it takes its trail and inputs from."""
+    tensors = [s for s in sources if isinstance(s, Tensor)]
+    return Tensor(
+        None if shape is None else tuple(shape),
+        dtype,
+        exact=exact and all(t.exact for t in tensors),
+        unbacked=any(t.unbacked for t in tensors),
+        trail=next((t for t in map(trail_of, sources) if t), None),
+        inputs=frozenset[str]().union(*(inputs_of(s) for s in sources)),
+    )
+
+
+def some() -> Size:
+    """A dimension that is fixed at capture and of which nothing else is known."""
+    return Size.static("?")
+
+
+def product(sizes: Iterable[Size]) -> Size:
+    """The number of elements."""
+    return reduce(lambda a, b: a * b, sizes, ONE)
+
+
+# Dimensions
+
+
+def dimension(context: Context, tensor: Tensor, index: int, node: ast.expr | None, frame: Frame | None) -> Value:
+    """`tensor.shape[index]`."""
+    if tensor.unbacked and index == 0:
+        return Unbacked("int", tensor.trail)
+    if tensor.shape is None:
+        return Static("shape[-1]", "int") if index == -1 else Unknown("a dimension", tainted=True)
+    if not -len(tensor.shape) <= index < len(tensor.shape):
+        return Static(f"shape[{index}]", "int") if tensor.open else Unknown("a dimension")
+    size = tensor.shape[index]
+    trail = tensor.trail
+    if size.depends and node is not None and frame is not None and trail is not None and not context.quiet:
+        meaning = "is the number of tokens" if _is_symbol(size) else "follows from the number of tokens"
+        trail = context.step(tensor, node, frame, f"`{context.text(node, frame)}` {meaning}")
+    return integer(
+        size, trail if size.depends else None, tensor.inputs if size.depends else frozenset(), exact=tensor.exact
+    )
+
+
+def dimensions(context: Context, tensor: Tensor, node: ast.expr, frame: Frame) -> list[Value]:
+    """All dimensions of a tensor of known rank."""
+    return [dimension(context, tensor, i, node, frame) for i in range(len(tensor.shape or ()))]
+
+
+def unpack_shape(
+    context: Context, tensor: Tensor, count: int, star: int | None, node: ast.expr, frame: Frame
+) -> list[Value]:
+    """The targets of `a, b = tensor.shape`; unpacking settles an assumed rank."""
+    if tensor.shape is None:
+        return [Unknown("a dimension", tainted=True)] * count
+    found = dimensions(context, tensor, node, frame)
+    if star is not None:
+        rest = len(found) - (count - star - 1)
+        return [*found[:star], Sequence("list", None if tensor.open else found[star:rest], some_int()), *found[rest:]]
+    if tensor.open and len(found) != count:
+        return [*found[: min(1, count)], *(Static(f"shape[{i}]", "int") for i in range(1, count))]
+    return found if len(found) == count else [Unknown("a dimension", tainted=True)] * count
+
+
+def some_int() -> Value:
+    """An integer that is fixed at capture."""
+    return Static("?", "int")
+
+
+def numel(context: Context, tensor: Tensor, node: ast.expr, frame: Frame) -> Value:
+    """`tensor.numel()`."""
+    if tensor.unbacked:
+        return Unbacked("int", tensor.trail)
+    if tensor.shape is None:
+        return Unknown("number of elements", tainted=True)
+    trail = context.step(tensor, node, frame, f"`{context.text(node, frame)}` follows from the number of tokens")
+    return integer(product(tensor.shape), trail, tensor.inputs, exact=tensor.exact)
+
+
+def drop_dimension(tensor: Tensor) -> Tensor:
+    """One row of a tensor."""
+    shape = tensor.shape[1:] if tensor.shape else (() if tensor.shape == () else None)
+    return derived(shape, Tensor(trail=tensor.trail, inputs=tensor.inputs, exact=tensor.exact), dtype=tensor.dtype)
+
+
+def tensor_attribute(context: Context, tensor: Tensor, name: str, node: Located, frame: Frame) -> Value:
+    """`tensor.name`."""
+    if name == "shape":
+        return Shape(tensor)
+    if name in ("ndim",):
+        return Const(len(tensor.shape)) if tensor.shape is not None and not tensor.open else Static("ndim", "int")
+    if name in ("T", "mT") and tensor.shape is not None and len(tensor.shape) >= 2:
+        return derived((*tensor.shape[:-2], tensor.shape[-1], tensor.shape[-2]), tensor)
+    if name in ("data", "real", "imag"):
+        return tensor
+    if name in ("dtype", "device", "layout", "is_cuda", "is_cpu", "requires_grad", "itemsize", "is_sparse", "grad_fn"):
+        return Static(f"tensor.{name}", "bool" if name.startswith(("is_", "requires")) else "")
+    if name in ("T", "mT", "H"):
+        return derived(None, tensor)
+    return Method(tensor, name)
+
+
+# Element-wise operations and matrix products
+
+
+def elementwise(context: Context, values: list[Value], node: Located, frame: Frame, dtype: str = "") -> Value:
+    """Broadcast the tensors among `values`; a token dimension that meets a constant is pinned to it."""
+    for position, value in enumerate(values):
+        if isinstance(value, Choice):
+            rest = values[:position], values[position + 1 :]
+            parts = [elementwise(context, [*rest[0], o, *rest[1]], node, frame, dtype) for o in value.options]
+            tensors = [p for p in parts if isinstance(p, Tensor)]
+            return choice(tensors or parts)
+    tensors = [v for v in values if isinstance(v, Tensor)]
+    known = [t for t in tensors if t.shape is not None]
+    if not known or len(known) < len(tensors) or any(isinstance(v, Unknown) for v in values):
+        largest = max(known, key=lambda t: len(t.shape or ()), default=None)
+        return derived(
+            largest.shape if largest and len(largest.shape or ()) > 1 else None, *tensors, dtype=dtype, exact=False
+        )
+    _combine_inputs(context, known, node, frame)
+    rank = max(len(t.shape or ()) for t in known)
+    result = list[Size]()
+    for axis in range(-rank, 0):
+        sizes = [(t, t.shape[axis]) for t in known if t.shape is not None and len(t.shape) >= -axis]
+        result.append(_broadcast(context, sizes, node, frame))
+    merged = derived(result, *known, dtype=dtype)
+    opened = all(t.open for t in known if len(t.shape or ()) == rank)
+    return Tensor(
+        **{
+            **vars(merged),
+            "open": opened,
+            "exact": merged.exact and not any(t.open and len(t.shape or ()) != rank for t in known),
+        }
+    )
+
+
+def _broadcast(context: Context, sizes: list[tuple[Tensor, Size]], node: Located, frame: Frame) -> Size:
+    depends = [(t, s) for t, s in sizes if s.depends]
+    if not depends:
+        return next((s for _, s in sizes if s != ONE), ONE)
+    tensor, size = depends[0]
+    for other, fixed in sizes:
+        if fixed.constant not in (None, 1) and tensor.exact and other.exact and not (tensor.open and other.open):
+            context.emit(SizeSpecialization, node, frame, tensor, form="broadcast with a fixed size")
+            break
+    return size
+
+
+def _combine_inputs(context: Context, tensors: list[Tensor], node: Located, frame: Frame) -> None:
+    dynamic = [t for t in tensors if t.shape and t.shape[0].depends]
+    if (
+        len(dynamic) > 1
+        and len({t.inputs for t in dynamic}) > 1
+        and len({t.shape and t.shape[0] for t in dynamic}) == 1
+    ):
+        decisions.combine(context, list(dynamic), node, frame)
+
+
+def matmul(left: Value, right: Value) -> Value:
+    """`left @ right`."""
+    if not isinstance(left, Tensor) or left.shape is None or len(left.shape) < 2:
+        return derived(None, left, right)
+    last = right.shape[-1] if isinstance(right, Tensor) and right.shape else some()
+    batch = left.shape[:-1]
+    if isinstance(right, Tensor) and right.shape is not None and len(right.shape) > len(left.shape):
+        batch = (*right.shape[:-2], left.shape[-2])
+    return derived((*batch, last), left)
+
+
+# Indexing
+
+
+def index_tensor(context: Context, tensor: Tensor, node: ast.Subscript, frame: Frame) -> Value:
+    """`tensor[...]`."""
+    elements = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    indices = [e if isinstance(e, ast.Slice) else context.evaluate(e, frame) for e in elements]
+    mask = next((i for i in indices if isinstance(i, Tensor) and (i.dtype == "bool" or i.unbacked)), None)
+    if mask is not None:
+        trail = context.step(
+            mask if mask.trail else tensor, node, frame, f"`{context.text(node, frame)}` selects by data"
+        )
+        trail = trail or Trail(frame.module.source.span(node), f"`{context.text(node, frame)}` selects by data")
+        rest = tensor.shape[1:] if tensor.shape else None
+        return Tensor(None if rest is None else (some(), *rest), unbacked=True, trail=trail)
+    if tensor.shape is None:
+        for index in indices:
+            if isinstance(index, ast.Slice):
+                _slice_bounds(context, index, frame)
+        return derived(None, tensor)
+    consumed = sum(1 for i in indices if isinstance(i, ast.Slice) or i not in (NONE, Const(...)))
+    result: list[Size] = []
+    inputs = tensor.inputs
+    axis = 0
+    used_tensor = False
+    exact = tensor.exact
+    for index in indices:
+        if index == Const(...):
+            skip = max(len(tensor.shape) - consumed, 0)
+            result += tensor.shape[axis : axis + skip]
+            axis += skip
+        elif index == NONE:
+            result.append(ONE)
+        elif isinstance(index, ast.Slice):
+            size = tensor.shape[axis] if axis < len(tensor.shape) else some()
+            result.append(_sliced(context, size, index, frame))
+            upper = context.evaluate(index.upper, frame) if index.upper is not None else None
+            if axis == 0 and isinstance(upper, Int) and upper.size.depends:
+                inputs = inputs | upper.inputs if size.depends else upper.inputs
+            axis += 1
+        elif isinstance(index, Tensor):
+            if not used_tensor:
+                result += index.shape if index.shape is not None else ()
+                exact = exact and index.shape is not None and index.exact
+                inputs = inputs | index.inputs if tensor.depends else index.inputs
+                used_tensor = True
+            axis += 1
+        else:
+            exact = exact and not isinstance(index, Unknown)
+            axis += 1
+    result += tensor.shape[axis:]
+    trail = next(
+        (t for t in (tensor.trail, *(trail_of(i) for i in indices if not isinstance(i, ast.Slice))) if t), None
+    )
+    return Tensor(tuple(result), tensor.dtype, tensor.open and axis <= 1, exact, trail=trail, inputs=inputs)
+
+
+def _slice_bounds(context: Context, node: ast.Slice, frame: Frame) -> list[Value | None]:
+    return [None if b is None else context.evaluate(b, frame) for b in (node.lower, node.upper, node.step)]
+
+
+def _sliced(context: Context, size: Size, node: ast.Slice, frame: Frame) -> Size:
+    lower, upper, step = _slice_bounds(context, node, frame)
+    if lower is None and upper is None and step is None:
+        return size
+    bounds = [None if b is None or b == NONE else as_size(b) for b in (lower, upper)]
+    if step not in (None, NONE) or any(
+        b is None and v not in (None, NONE) for b, v in zip(bounds, (lower, upper), strict=True)
+    ):
+        return Size.operation("min", size, Size.static("slice")) if size.depends else some()
+    start = bounds[0] or Size.const(0)
+    end = size if bounds[1] is None else bounds[1]
+    if start.constant is not None and start.constant < 0:
+        start = size + start
+    if end.constant is not None and end.constant < 0:
+        end = size + end
+    return end - start
+
+
+# Views
+
+
+def reshape(context: Context, tensor: Tensor, sizes: list[Value], node: Located, frame: Frame, form: str) -> Value:
+    """`tensor.view(*sizes)`; reports where the token count would have to be divisible or constant."""
+    if len(sizes) == 1 and isinstance(sizes[0], (Sequence, Shape)):
+        if isinstance(sizes[0], Shape):
+            return derived(sizes[0].tensor.shape, tensor, sizes[0].tensor)
+        if sizes[0].items is None:
+            return derived(None, tensor)
+        sizes = list(sizes[0].items)
+    wanted = [None if s == Const(-1) else as_size(_first(s)) for s in sizes]
+    hole = next((i for i, s in enumerate(sizes) if s == Const(-1)), None)
+    if any(w is None and s != Const(-1) for w, s in zip(wanted, sizes, strict=True)):
+        return derived(
+            [some() if w is None else w for w in wanted] if hole is None else None, tensor, *sizes, exact=False
+        )
+    known = product(w for w in wanted if w is not None)
+    if tensor.shape is None:
+        return derived(None if hole is not None else [w or some() for w in wanted], tensor, *sizes, exact=False)
+    total = product(tensor.shape)
+    _combine_views(context, tensor, sizes, node, frame)
+    exact = tensor.exact and all(getattr(s, "exact", True) for s in sizes)
+    if hole is None:
+        if total.depends and not known.depends:
+            if exact and known.constant is not None:
+                context.emit(SizeSpecialization, node, frame, tensor, form=f"{form} to a fixed size")
+        elif total != known and (total.depends or known.depends):
+            _divides(context, total, known, tensor, node, frame, form)
+    else:
+        wanted[hole] = _quotient(context, total, known, tensor, node, frame, form)
+    return derived([w or some() for w in wanted], tensor, *sizes, exact=exact)
+
+
+def _first(value: Value) -> Value:
+    return next((o for o in options(value) if as_size(o) is not None), value)
+
+
+def _combine_views(context: Context, tensor: Tensor, sizes: list[Value], node: Located, frame: Frame) -> None:
+    for size in sizes:
+        if isinstance(size, Int) and size.size.depends and tensor.depends and size.inputs - tensor.inputs:
+            decisions.combine(context, [tensor, size], node, frame)
+
+
+def _quotient(
+    context: Context, total: Size, known: Size, tensor: Tensor, node: Located, frame: Frame, form: str
+) -> Size:
+    """The dimension that -1 stands for."""
+    exact = total.divide(known)
+    if exact is not None:
+        return exact
+    top, bottom = total.cancel(known)
+    if top.depends and bottom.constant is not None and bottom.constant > 1 and not _statics(top):
+        _report_division(context, top, bottom, tensor, node, frame, form)
+    elif total.depends and known.depends:
+        _divides(context, total, known, tensor, node, frame, form)
+        return some()
+    return Size.operation("floordiv", top, bottom)
+
+
+def _divides(
+    context: Context, total: Size, known: Size, tensor: Tensor, node: Located, frame: Frame, form: str
+) -> None:
+    """Report a view of `total` elements as `known` (times a free dimension) that does not hold for every token count."""
+    if _statics(total) - _statics(known) and _statics(known) - _statics(total):
+        return
+    remainder = Condition("==", (Size.operation("mod", total, known), Size.const(0)))
+    if remainder.changes_at() is not None and remainder.decide() is not True:
+        context.emit(
+            SizeDivision, node, frame, tensor, form=form, divisor="", exact=not (_statics(total) ^ _statics(known))
+        )
+
+
+def _report_division(
+    context: Context, top: Size, bottom: Size, tensor: Tensor, node: Located, frame: Frame, form: str
+) -> None:
+    holds = Condition("==", (Size.operation("mod", top, bottom), Size.const(0)))
+    if holds.decide() is not True and holds.changes_at() is not None:
+        context.emit(SizeDivision, node, frame, tensor, form=form, divisor=repr(bottom), exact=not tensor.open)
+
+
+def _statics(size: Size) -> frozenset[str]:
+    found: set[str] = set()
+    for monomial, _ in size.terms:
+        for atom in monomial:
+            if atom[0] == "s":
+                found.add(atom[1])
+            elif len(atom) == 3:
+                found.update(*(_statics(o) for o in atom[2]))
+    return frozenset(found)
+
+
+def _is_symbol(size: Size) -> bool:
+    return len(size.terms) == 1 and size.terms[0][1] == 1 and [a[0] for a in size.terms[0][0]] == ["n"]
+
+
+def divide_dimension(
+    context: Context, tensor: Tensor, axis: int, count: Value, node: Located, frame: Frame, form: str
+) -> Size:
+    """The length of each of `count` equal pieces along `axis`."""
+    assert tensor.shape is not None
+    size, pieces = tensor.shape[axis], as_size(count)
+    if pieces is None:
+        return some()
+    exact = size.divide(pieces)
+    if exact is not None:
+        return exact
+    if size.depends:
+        _report_division(context, size, pieces, tensor, node, frame, form)
+    return Size.operation("floordiv", size, pieces)
+
+
+# Layers
+
+
+def call_layer(
+    context: Context, layer: Layer, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame
+) -> Value:
+    """Call an instance of a torch.nn class, as far as its shape rule is known."""
+    name = layer.name.rpartition(".")[2]
+    if name == "Sequential":
+        result: Value = args[0] if args else UNKNOWN
+        for part in layer.arguments:
+            result = context.call(part, [result], {}, node, frame)
+        return result
+    source = args[0] if args else next(iter(kwargs.values()), UNKNOWN)
+    if isinstance(source, Choice):
+        return choice(call_layer(context, layer, [o, *args[1:]], kwargs, node, frame) for o in source.options)
+    if not isinstance(source, Tensor):
+        return Tensor(exact=False)
+    if name in _SAME_SHAPE_LAYERS:
+        return source
+    if name in ("Linear", "LazyLinear", "Bilinear"):
+        out = layer.argument(1, "out_features")
+        return derived(None if not source.shape else (*source.shape[:-1], _size_or_some(out)), source)
+    if name == "Embedding":
+        width = layer.argument(1, "embedding_dim")
+        return derived(None if source.shape is None else (*source.shape, _size_or_some(width)), source)
+    return derived(None, source, exact=False)
+
+
+def layer_attribute(layer: Layer, name: str) -> Value:
+    """`layer.name` for an instance of a torch.nn class."""
+    kind = layer.name.rpartition(".")[2]
+    if name == "weight":
+        sides = [layer.argument(i, "") for i in (1, 0)] if kind == "Linear" else [layer.argument(i, "") for i in (0, 1)]
+        known = kind in ("Linear", "Embedding") and all(sides)
+        return Tensor(tuple(_size_or_some(s) for s in sides) if known else None, parameter=True)
+    if name in ("in_features", "num_embeddings"):
+        return layer.argument(0, name) or some_int()
+    if name in ("out_features", "embedding_dim"):
+        return layer.argument(1, name) or some_int()
+    if name == "bias":
+        return Choice((Tensor(parameter=True), NONE))
+    return Method(layer, name)
+
+
+def _size_or_some(value: Value | None) -> Size:
+    size = None if value is None else as_size(value)
+    return some() if size is None else size

@@ -1,0 +1,399 @@
+"""Runs statements over abstract values."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+
+from vllm_lint.analyzer import decisions, operators
+from vllm_lint.analyzer.conditions import Conditions
+from vllm_lint.analyzer.context import Frame
+from vllm_lint.analyzer.events import LibraryCall, SizeSpecialization
+from vllm_lint.analyzer.index import FunctionInfo, imports_of, index_class
+from vllm_lint.analyzer.source import Located
+from vllm_lint.analyzer.values import (
+    NONE,
+    UNKNOWN,
+    Choice,
+    Class,
+    Const,
+    Function,
+    Instance,
+    Mapping,
+    Scope,
+    Sequence,
+    Shape,
+    Static,
+    Tensor,
+    Unbacked,
+    Value,
+    choice,
+    element_of,
+    join,
+    options,
+)
+
+_MAX_UNROLL = 4
+_LOOP_PASSES = 2
+
+
+class Statements(Conditions):
+    """The part of the interpreter that runs statements."""
+
+    def execute(self, body: list[ast.stmt], frame: Frame) -> bool:
+        """Run statements; says whether control falls through to what follows them."""
+        for statement in body:
+            handler = _HANDLERS.get(type(statement))
+            if handler is not None and not handler(self, statement, frame):
+                return False
+        return True
+
+    def _expression(self, node: ast.Expr, frame: Frame) -> bool:
+        self.evaluate(node.value, frame)
+        return True
+
+    def _assign(self, node: ast.Assign, frame: Frame) -> bool:
+        value = self.evaluate(node.value, frame)
+        for target in node.targets:
+            self.assign(target, value, frame)
+        return True
+
+    def _annotated(self, node: ast.AnnAssign, frame: Frame) -> bool:
+        if node.value is not None:
+            self.assign(node.target, self.evaluate(node.value, frame), frame)
+        return True
+
+    def _augmented(self, node: ast.AugAssign, frame: Frame) -> bool:
+        load = _as_load(node.target)
+        value = self.operate(node.op, self.evaluate(load, frame), self.evaluate(node.value, frame), node, frame)
+        self.assign(node.target, value, frame)
+        return True
+
+    def assign(self, target: ast.expr, value: Value, frame: Frame) -> None:
+        """Bind `target` to `value`."""
+        if isinstance(target, ast.Name):
+            frame.variables[target.id] = value
+        elif isinstance(target, (ast.Tuple, ast.List)):
+            for element, item in zip(target.elts, self._unpack(value, target, frame), strict=True):
+                self.assign(element.value if isinstance(element, ast.Starred) else element, item, frame)
+        elif isinstance(target, ast.Attribute):
+            receiver = self.evaluate(target.value, frame)
+            for option in options(receiver):
+                if isinstance(option, Instance):
+                    known = option.attributes.get(target.attr)
+                    option.attributes[target.attr] = value if known is None else join(known, value)
+        elif isinstance(target, ast.Subscript):
+            self._assign_item(target, value, frame)
+
+    def _assign_item(self, target: ast.Subscript, value: Value, frame: Frame) -> None:
+        receiver = self.evaluate(target.value, frame)
+        if isinstance(receiver, Tensor):
+            operators.index_tensor(self, receiver, target, frame)
+            return
+        if isinstance(target.slice, ast.Slice):
+            return
+        key = self.evaluate(target.slice, frame)
+        self._check_keys([key], target.slice, frame, "dict key")
+        if isinstance(receiver, Mapping):
+            if isinstance(key, Const) and receiver.items is not None:
+                known = receiver.items.get(key.value)
+                receiver.items[key.value] = value if known is None else join(known, value)
+            else:
+                values = [
+                    *(receiver.items or {}).values(),
+                    value,
+                    *([receiver.element] if receiver.items is None else []),
+                ]
+                receiver.items, receiver.element = None, choice(values)
+        elif isinstance(receiver, Sequence):
+            receiver.element = join(element_of(receiver), value)
+            receiver.items = None
+
+    def _unpack(self, value: Value, target: ast.Tuple | ast.List, frame: Frame) -> list[Value]:
+        count = len(target.elts)
+        star = next((i for i, e in enumerate(target.elts) if isinstance(e, ast.Starred)), None)
+        if isinstance(value, Choice):
+            columns = [self._unpack(o, target, frame) for o in value.options if o != NONE]
+            return [choice(column) for column in zip(*columns, strict=True)]
+        if isinstance(value, Shape):
+            return operators.unpack_shape(self, value.tensor, count, star, target, frame)
+        if isinstance(value, Tensor):
+            if value.shape is not None and value.shape and value.shape[0].depends:
+                self.emit(SizeSpecialization, target, frame, value, form="unpacking")
+            return [operators.drop_dimension(value)] * count
+        sequence = self.as_sequence(value)
+        if sequence.items is not None and star is not None and len(sequence.items) >= count - 1:
+            rest = len(sequence.items) - (count - star - 1)
+            middle = Sequence("list", sequence.items[star:rest], UNKNOWN)
+            return [*sequence.items[:star], middle, *sequence.items[rest:]]
+        if sequence.items is not None and len(sequence.items) == count and star is None:
+            return list(sequence.items)
+        element = element_of(sequence)
+        return [Sequence("list", None, element) if i == star else _numbered(element, i) for i in range(count)]
+
+    # Control flow
+
+    def _if(self, node: ast.If, frame: Frame) -> bool:
+        raising = _only_raises(node.body) or (bool(node.orelse) and _only_raises(node.orelse))
+        truth = self.decide(node.test, frame, "if", only_raises=raising)
+        if truth is not None:
+            chosen = self.narrowed(node.test, frame, truth=truth)
+            frame.variables.update(chosen.variables)
+            return self.execute(node.body if truth else node.orelse, frame)
+        arms = []
+        active = not self.last_test_was_dynamic
+        for body, arm_truth in ((node.body, True), (node.orelse, False)):
+            arm = self.branch(self.narrowed(node.test, frame, truth=arm_truth))
+            falls = self._run_arm(body, arm, configured=active and bool(body))
+            if falls:
+                arms.append(arm.variables)
+        return self._merge(arms, frame)
+
+    def _run_arm(self, body: list[ast.stmt], arm: Frame, *, configured: bool) -> bool:
+        """Run one arm of a condition. An arm that only raises is taken not to be traced."""
+        with self.conditionally(active=configured):
+            if _only_raises(body):
+                with self.silently():
+                    self.execute(body, arm)
+                return False
+            return self.execute(body, arm)
+
+    def branch(self, frame: Frame) -> Frame:
+        """A copy of `frame` whose variables can go their own way; returns and yields are shared."""
+        inner = Frame(**vars(frame))
+        inner.variables = dict(frame.variables)
+        return inner
+
+    def _merge(self, arms: list[dict[str, Value]], frame: Frame) -> bool:
+        if not arms:
+            return False
+        merged = dict(arms[0])
+        for other in arms[1:]:
+            for name, value in other.items():
+                known = merged.get(name)
+                merged[name] = value if known is None or known is value else join(known, value)
+        frame.variables.clear()
+        frame.variables.update(merged)
+        return True
+
+    def _for(self, node: ast.For, frame: Frame) -> bool:
+        sequence = self.iterate(node.iter, frame)
+        if sequence.items is not None and len(sequence.items) <= _MAX_UNROLL:
+            return self._unrolled(node, sequence.items, frame)
+        element = element_of(sequence)
+        return self._loop(node.body, node.orelse, frame, lambda inner: self.assign(node.target, element, inner))
+
+    def _unrolled(self, node: ast.For, items: list[Value], frame: Frame) -> bool:
+        frame.exits.append([])
+        falls = True
+        for item in items:
+            before = len(frame.exits[-1])
+            self.assign(node.target, item, frame)
+            falls = self.execute(node.body, frame)
+            continued = frame.exits[-1][before:]
+            if continued:
+                falls = self._merge([*([dict(frame.variables)] if falls else []), *continued], frame)
+            if not falls:
+                break
+        exits = frame.exits.pop()
+        if falls:
+            falls = self.execute(node.orelse, frame)
+        return self._merge([*([dict(frame.variables)] if falls else []), *exits], frame)
+
+    def _while(self, node: ast.While, frame: Frame) -> bool:
+        truth = self.decide(node.test, frame, "while")
+        if truth is False:
+            return self.execute(node.orelse, frame)
+        return self._loop(node.body, node.orelse, frame, lambda inner: self.decide(node.test, inner, "while"))
+
+    def _loop(
+        self, body: list[ast.stmt], orelse: list[ast.stmt], frame: Frame, start: Callable[[Frame], object]
+    ) -> bool:
+        """Run a loop body until what is known about the variables settles, or twice."""
+        frame.exits.append([])
+        for _ in range(_LOOP_PASSES):
+            inner = self.branch(frame)
+            start(inner)
+            falls = self.execute(body, inner)
+            ways = [dict(frame.variables), *([inner.variables] if falls else []), *frame.exits[-1]]
+            before = {k: v.key for k, v in frame.variables.items()}
+            self._merge(ways, frame)
+            if all(before.get(k) == v.key for k, v in frame.variables.items()):
+                break
+        frame.exits.pop()
+        self.execute(orelse, frame)
+        return True
+
+    def iterate(self, node: ast.expr, frame: Frame) -> Sequence:
+        """The elements that a loop over `node` sees; iterating over tokens is reported."""
+        value = self.evaluate(node, frame)
+        for option in options(value):
+            if isinstance(option, Tensor):
+                if option.unbacked:
+                    decisions.emit_data(self, node, frame, option, "iteration")
+                elif option.shape and option.shape[0].depends:
+                    self.emit(SizeSpecialization, node, frame, option, form="iteration")
+        return self.as_sequence(value)
+
+    def _break(self, node: ast.Break | ast.Continue, frame: Frame) -> bool:
+        if frame.exits:
+            frame.exits[-1].append(dict(frame.variables))
+        return False
+
+    def _return(self, node: ast.Return, frame: Frame) -> bool:
+        frame.returns.append(self.evaluate(node.value, frame) if node.value else NONE)
+        return False
+
+    def _raise(self, node: ast.Raise, frame: Frame) -> bool:
+        with self.silently():
+            if node.exc is not None:
+                self.evaluate(node.exc, frame)
+        return False
+
+    def _assert(self, node: ast.Assert, frame: Frame) -> bool:
+        constant = node.msg is None or isinstance(node.msg, ast.Constant)
+        truth = self.decide(node.test, frame, "assert" if constant else "assert with message", only_raises=True)
+        frame.variables.update(self.narrowed(node.test, frame, truth=True).variables)
+        return truth is not False
+
+    def _try(self, node: ast.Try, frame: Frame) -> bool:
+        before = dict(frame.variables)
+        ways: list[dict[str, Value]] = []
+        body = self.branch(frame)
+        falls = self.execute(node.body, body)
+        if falls and self.execute(node.orelse, body):
+            ways.append(body.variables)
+        for handler in node.handlers:
+            arm = self.branch(frame)
+            self._merge([dict(before), dict(body.variables)], arm)
+            if handler.name:
+                arm.variables[handler.name] = Static("exception")
+            # Whether a handler runs is not known, so what it does is not certain to be traced.
+            with self.conditionally():
+                if self.execute(handler.body, arm):
+                    ways.append(arm.variables)
+        falls = self._merge(ways, frame)
+        return self.execute(node.finalbody, frame) and falls
+
+    def _with(self, node: ast.With | ast.AsyncWith, frame: Frame) -> bool:
+        for item in node.items:
+            manager = self.evaluate(item.context_expr, frame)
+            if item.optional_vars is not None:
+                self.assign(item.optional_vars, self._entered(manager, item.context_expr, frame), frame)
+        return self.execute(node.body, frame)
+
+    def _entered(self, manager: Value, node: Located, frame: Frame) -> Value:
+        if isinstance(manager, Sequence):
+            return manager.element
+        if isinstance(manager, Instance) and self.member(manager.cls, "__enter__"):
+            return self.call(self.attribute(manager, "__enter__", node, frame), [], {}, node, frame)
+        return Static("context") if not isinstance(manager, (Tensor, Unbacked)) else manager
+
+    def _match(self, node: ast.Match, frame: Frame) -> bool:
+        subject = self.evaluate(node.subject, frame)
+        arms: list[dict[str, Value]] = []
+        exhausted = False
+        for case in node.cases:
+            answer = self._matches(case.pattern, subject, case, frame)
+            if answer is False:
+                continue
+            arm = self.branch(frame)
+            for name in _captured(case.pattern):
+                arm.variables[name] = subject
+            if case.guard is not None:
+                guard = self.decide(case.guard, arm, "match guard")
+                if guard is False:
+                    continue
+                answer = answer if guard else None
+            if self._run_arm(case.body, arm, configured=answer is None and not decisions.dynamic(subject)):
+                arms.append(arm.variables)
+            if answer is True:
+                exhausted = True
+                break
+        if not exhausted:
+            arms.append(dict(frame.variables))
+        return self._merge(arms, frame)
+
+    def _matches(self, pattern: ast.pattern, subject: Value, case: ast.match_case, frame: Frame) -> bool | None:
+        if isinstance(pattern, ast.MatchValue):
+            result = self.compare(ast.Eq(), subject, self.evaluate(pattern.value, frame), pattern.value, frame)
+            return self.truth(result, pattern.value, frame, "match")
+        if isinstance(pattern, ast.MatchAs) and pattern.pattern is None:
+            return True
+        if isinstance(pattern, ast.MatchOr):
+            answers = [self._matches(p, subject, case, frame) for p in pattern.patterns]
+            return True if True in answers else (None if None in answers else False)
+        return None
+
+    # Definitions
+
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, frame: Frame) -> bool:
+        info = self.shared_info(FunctionInfo(node, frame.module, f"{frame.module.name}.<locals>.{node.name}"))
+        function = Function(info, None, Scope(frame.variables, frame.scope), None)
+        frame.variables[node.name] = self.decorated(function, frame)
+        return True
+
+    def _class(self, node: ast.ClassDef, frame: Frame) -> bool:
+        self.emit(LibraryCall, node, frame, name="builtins.__build_class__")
+        frame.variables[node.name] = Class(self.shared_class(node, lambda: index_class(node, frame.module, "<locals>")))
+        return True
+
+    def _import(self, node: ast.Import | ast.ImportFrom, frame: Frame) -> bool:
+        for bound, imported in imports_of(node, frame.module):
+            if bound != "*":
+                frame.variables[bound] = self.imported(imported)
+        return True
+
+    def _delete(self, node: ast.Delete, frame: Frame) -> bool:
+        for target in node.targets:
+            if isinstance(target, ast.Name):
+                frame.variables.pop(target.id, None)
+        return True
+
+
+def _only_raises(body: list[ast.stmt]) -> bool:
+    """Whether a block ends in `raise` without branching, so that Dynamo never traces through it."""
+    return bool(body) and isinstance(body[-1], ast.Raise) and all(not isinstance(s, ast.Return) for s in body)
+
+
+def _as_load(node: ast.expr) -> ast.expr:
+    if isinstance(node, ast.Name):
+        return ast.copy_location(ast.Name(node.id, ast.Load()), node)
+    return node
+
+
+def _numbered(element: Value, index: int) -> Value:
+    return Static(f"{element.label}[{index}]") if isinstance(element, Static) and element.label else element
+
+
+def _captured(pattern: ast.pattern) -> list[str]:
+    return [n.name for n in ast.walk(pattern) if isinstance(n, (ast.MatchAs, ast.MatchStar)) and n.name]
+
+
+_HANDLERS: dict[type[ast.stmt], Callable[..., bool]] = {
+    ast.Expr: Statements._expression,
+    ast.Assign: Statements._assign,
+    ast.AnnAssign: Statements._annotated,
+    ast.AugAssign: Statements._augmented,
+    ast.If: Statements._if,
+    ast.For: Statements._for,
+    ast.AsyncFor: Statements._for,
+    ast.While: Statements._while,
+    ast.Break: Statements._break,
+    ast.Continue: Statements._break,
+    ast.Return: Statements._return,
+    ast.Raise: Statements._raise,
+    ast.Assert: Statements._assert,
+    ast.Try: Statements._try,
+    ast.With: Statements._with,
+    ast.AsyncWith: Statements._with,
+    ast.Match: Statements._match,
+    ast.FunctionDef: Statements._function,
+    ast.AsyncFunctionDef: Statements._function,
+    ast.ClassDef: Statements._class,
+    ast.Import: Statements._import,
+    ast.ImportFrom: Statements._import,
+    ast.Delete: Statements._delete,
+}
+if hasattr(ast, "TryStar"):
+    _HANDLERS[ast.TryStar] = Statements._try

@@ -1,0 +1,988 @@
+"""Calls of torch functions and tensor methods: their results' shapes, and what they ask of the token count.
+
+A function of the `torch` namespace whose first argument is a tensor is looked up as the method of the same name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from vllm_lint.analyzer import operators
+from vllm_lint.analyzer.context import Context, Frame
+from vllm_lint.analyzer.events import LibraryCall, SizeDivision, SizeSpecialization
+from vllm_lint.analyzer.operators import ONE, derived, product, some, some_int
+from vllm_lint.analyzer.sizes import Size
+from vllm_lint.analyzer.source import Located
+from vllm_lint.analyzer.values import (
+    FALSE,
+    NONE,
+    TRUE,
+    UNKNOWN,
+    Choice,
+    Const,
+    Float,
+    Int,
+    Layer,
+    Partial,
+    Sequence,
+    Shape,
+    Static,
+    Tensor,
+    Trail,
+    Unbacked,
+    Unknown,
+    Value,
+    as_size,
+    choice,
+    element_of,
+    inputs_of,
+    options,
+    trail_of,
+)
+
+
+class Call:
+    """One call of a torch function or method: its arguments, and the place it stands at."""
+
+    __slots__ = ("args", "context", "frame", "kwargs", "name", "node")
+
+    def __init__(
+        self, context: Context, name: str, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame
+    ) -> None:
+        self.context = context
+        self.name = name
+        self.args = args
+        self.kwargs = kwargs
+        self.node = node
+        self.frame = frame
+
+    @property
+    def tensor(self) -> Tensor:
+        """The tensor that the operation is about."""
+        first = self.args[0] if self.args else UNKNOWN
+        return first if isinstance(first, Tensor) else Tensor(exact=False)
+
+    def argument(self, index: int, name: str, default: Value = NONE) -> Value:
+        """The argument at `index` (the tensor itself is 0) or called `name`."""
+        if name in self.kwargs:
+            return self.kwargs[name]
+        return self.args[index] if index < len(self.args) else default
+
+    def integer(self, index: int, name: str, default: int | None = None) -> int | None:
+        """A constant integer argument; None if it is not known."""
+        value = self.argument(index, name, Const(default))
+        return value.value if isinstance(value, Const) and isinstance(value.value, int) else None
+
+    def axis(self, index: int, default: int | None = 0) -> int | None:
+        """The `dim` argument as a position from 0; None if it or the rank is not known."""
+        shape = self.tensor.shape
+        dim = self.integer(index, "dim", default)
+        if dim is None or shape is None or not -len(shape) <= dim < len(shape):
+            return None
+        return dim % len(shape) if shape else None
+
+    def sizes(self, start: int, name: str = "size") -> list[Value]:
+        """Sizes given one by one, or as one sequence."""
+        if name in self.kwargs:
+            given: list[Value] = [self.kwargs[name]]
+        else:
+            given = self.args[start:]
+        if len(given) == 1 and isinstance(given[0], Sequence) and given[0].items is not None:
+            return given[0].items
+        return given
+
+    def result(self, shape: object, *sources: Value, dtype: str = "", exact: bool = True) -> Tensor:
+        """A tensor computed from the operation's tensor and `sources`."""
+        assert shape is None or isinstance(shape, tuple)
+        return derived(shape, self.tensor, *sources, dtype=dtype, exact=exact)
+
+    def specialize(self, form: str, *causes: Value) -> None:
+        """Report that the call pins the token count."""
+        self.context.emit(SizeSpecialization, self.node, self.frame, *causes, form=form)
+
+
+Handler: TypeAlias = Callable[[Call], Value]
+
+
+def call_torch(
+    context: Context, name: str, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame
+) -> Value:
+    """Call `torch.<name>`; `name` may have dots."""
+    short = name.rpartition(".")[2]
+    if "..." in kwargs:
+        return Tensor(exact=False) if short in _FUNCTIONS or short in _METHODS else UNKNOWN
+    if name in _CONSTANTS:
+        return _CONSTANTS[name]
+    if args and isinstance(args[0], Choice) and any(isinstance(o, Tensor) for o in args[0].options):
+        tensors = [o for o in args[0].options if isinstance(o, Tensor)]
+        return choice(call_torch(context, name, [o, *args[1:]], kwargs, node, frame) for o in tensors)
+    call = Call(context, name, args, kwargs, node, frame)
+    if name in _FUNCTIONS:
+        return _FUNCTIONS[name](call)
+    if name.startswith("nn.") and short[:1].isupper():
+        return _layer(short, args, kwargs)
+    if short in _FUNCTIONS and name.startswith(("nn.functional.", "_C._nn.", "special.", "fft.", "linalg.")):
+        return _FUNCTIONS[short](call)
+    if "input" in kwargs and not args:
+        call.args = [kwargs["input"]]
+    if call.args and isinstance(call.args[0], Tensor) and short in _METHODS:
+        return _METHODS[short](call)
+    tensors = [v for v in (*args, *kwargs.values()) if isinstance(v, Tensor)]
+    return derived(None, *tensors, exact=False) if tensors else Static(f"torch.{name}")
+
+
+def call_tensor_method(
+    context: Context,
+    tensor: Tensor,
+    name: str,
+    args: list[Value],
+    kwargs: dict[str, Value],
+    node: Located,
+    frame: Frame,
+) -> Value:
+    """Call `tensor.<name>(...)`."""
+    handler = _METHODS.get(name)
+    if handler is None or "..." in kwargs:
+        return derived(None, tensor, exact=False)
+    return handler(Call(context, name, [tensor, *args], kwargs, node, frame))
+
+
+# Methods that read data
+
+
+def _reads_data(kind: str) -> Handler:
+    def handler(call: Call) -> Value:
+        span = call.frame.module.source.span(call.node)
+        text = f"`{call.context.text(call.node, call.frame)}` reads a value out of a tensor"
+        trail = call.tensor.trail.then(span, text) if call.tensor.trail else Trail(span, text)
+        return Unbacked(kind, trail)
+
+    return handler
+
+
+def _tolist(call: Call) -> Value:
+    return Sequence("list", None, _reads_data("int")(call))
+
+
+def _data_sized(call: Call) -> Value:
+    """nonzero, unique, masked_select: the first dimension comes from data."""
+    span = call.frame.module.source.span(call.node)
+    text = f"`{call.context.text(call.node, call.frame)}` has a length that comes from data"
+    trail = call.tensor.trail.then(span, text) if call.tensor.trail else Trail(span, text)
+    rank = 1
+    if call.name.endswith("nonzero") and call.tensor.shape is not None:
+        rank = 2
+    result = Tensor((some(),) * rank, unbacked=True, trail=trail)
+    if call.kwargs.get("as_tuple") == TRUE or call.name.endswith("where"):
+        return Sequence("tuple", None, Tensor((some(),), unbacked=True, trail=trail))
+    if any(call.kwargs.get(k) == TRUE for k in ("return_inverse", "return_counts")):
+        return Sequence("tuple", None, result)
+    return result
+
+
+def _repeat_interleave(call: Call) -> Value:
+    repeats = call.argument(1, "repeats")
+    if isinstance(repeats, Tensor) and call.argument(3, "output_size") == NONE:
+        return _data_sized(call)
+    shape = call.tensor.shape
+    axis = call.axis(2, None)
+    count = as_size(repeats)
+    if shape is None or axis is None or count is None:
+        return call.result(None, exact=False)
+    return call.result((*shape[:axis], shape[axis] * count, *shape[axis + 1 :]))
+
+
+def _where(call: Call) -> Value:
+    if len(call.args) == 1:
+        return _data_sized(call)
+    return operators.elementwise(call.context, call.args, call.node, call.frame)
+
+
+# Methods that keep or change the shape
+
+
+def _same(call: Call) -> Value:
+    return call.result(call.tensor.shape, dtype=call.tensor.dtype) if not call.tensor.open else call.tensor
+
+
+def _elementwise(call: Call) -> Value:
+    return operators.elementwise(call.context, [*call.args, *call.kwargs.values()], call.node, call.frame)
+
+
+def _boolean(call: Call) -> Value:
+    result = operators.elementwise(call.context, call.args, call.node, call.frame, dtype="bool")
+    return result
+
+
+def _view(call: Call) -> Value:
+    sizes = call.args[1:] or list(call.kwargs.values())
+    if (
+        len(sizes) == 1
+        and isinstance(sizes[0], (Static, Const))
+        and sizes[0] != Const(-1)
+        and as_size(sizes[0]) is None
+    ):
+        return _same(call)  # a view as another dtype
+    form = "view" if call.name.endswith("view") else "reshape"
+    return operators.reshape(call.context, call.tensor, sizes, call.node, call.frame, form)
+
+
+def _like_second(call: Call) -> Value:
+    other = call.argument(1, "other")
+    return call.result(other.shape if isinstance(other, Tensor) else None)
+
+
+def _flatten(call: Call) -> Value:
+    shape = call.tensor.shape
+    start, end = call.integer(1, "start_dim", 0), call.integer(2, "end_dim", -1)
+    if shape is None or start is None or end is None or call.tensor.open:
+        return call.result(None, exact=False)
+    if not shape:
+        return call.result((ONE,))
+    start, end = start % len(shape), end % len(shape)
+    return call.result((*shape[:start], product(shape[start : end + 1]), *shape[end + 1 :]))
+
+
+def _unflatten(call: Call) -> Value:
+    shape, axis = call.tensor.shape, call.axis(1)
+    sizes = call.argument(2, "sizes")
+    if shape is None or axis is None or not isinstance(sizes, Sequence) or sizes.items is None:
+        return call.result(None, exact=False)
+    part = Tensor((shape[axis],), exact=call.tensor.exact, trail=call.tensor.trail, inputs=call.tensor.inputs)
+    split = operators.reshape(call.context, part, list(sizes.items), call.node, call.frame, "unflatten")
+    if not isinstance(split, Tensor) or split.shape is None:
+        return call.result(None, exact=False)
+    return call.result((*shape[:axis], *split.shape, *shape[axis + 1 :]))
+
+
+def _unsqueeze(call: Call) -> Value:
+    shape, dim = call.tensor.shape, call.integer(1, "dim")
+    if shape is None or dim is None:
+        return call.result(None, exact=False)
+    at = dim if dim >= 0 else dim + len(shape) + 1
+    return call.result((*shape[:at], ONE, *shape[at:]))
+
+
+def _squeeze(call: Call) -> Value:
+    shape = call.tensor.shape
+    if shape is None or call.tensor.open:
+        return call.result(None, exact=False)
+    if len(call.args) < 2 and "dim" not in call.kwargs:
+        return call.result(tuple(s for s in shape if s != ONE), exact=False)
+    axis = call.axis(1)
+    if axis is None:
+        return call.result(None, exact=False)
+    return call.result((*shape[:axis], *(() if shape[axis] == ONE else (shape[axis],)), *shape[axis + 1 :]))
+
+
+def _transpose(call: Call) -> Value:
+    shape = call.tensor.shape
+    a, b = call.axis(1), call.axis(2, 1)
+    second = call.integer(2, "dim1", 1)
+    if shape is None or a is None or second is None:
+        return call.result(None, exact=False)
+    b = second % len(shape)
+    swapped = list(shape)
+    swapped[a], swapped[b] = swapped[b], swapped[a]
+    return call.result(tuple(swapped))
+
+
+def _permute(call: Call) -> Value:
+    shape, order = call.tensor.shape, call.sizes(1, "dims")
+    if shape is None or len(order) != len(shape) or not all(isinstance(o, Const) for o in order):
+        return call.result(None, exact=False)
+    return call.result(tuple(shape[o.value] for o in order if isinstance(o, Const) and isinstance(o.value, int)))
+
+
+def _t(call: Call) -> Value:
+    shape = call.tensor.shape
+    return call.result(None if shape is None else shape[::-1], exact=shape is not None)
+
+
+def _expand(call: Call) -> Value:
+    sizes, shape = call.sizes(1), call.tensor.shape
+    result: list[Size] = []
+    for position, size in enumerate(sizes):
+        behind = len(sizes) - position
+        own = shape[-behind] if shape is not None and behind <= len(shape) else None
+        wanted = as_size(size)
+        if size == Const(-1):
+            result.append(own or some())
+        elif wanted is None:
+            return call.result(None, *sizes, exact=False)
+        else:
+            if own is not None and own.depends and wanted.constant not in (None, 1) and call.tensor.exact:
+                call.specialize("expand to a fixed size", call.tensor)
+            result.append(wanted if wanted.depends or own is None or not own.depends else own)
+    return call.result(tuple(result), *sizes)
+
+
+def _repeat(call: Call) -> Value:
+    counts, shape = [as_size(s) for s in call.sizes(1)], call.tensor.shape
+    if shape is None or len(counts) < len(shape) or any(c is None for c in counts):
+        return call.result(None, *call.sizes(1), exact=False)
+    padded = (ONE,) * (len(counts) - len(shape)) + shape
+    return call.result(tuple(s * c for s, c in zip(padded, counts, strict=True) if c is not None), *call.sizes(1))
+
+
+def _chunk(call: Call) -> Value:
+    shape, axis = call.tensor.shape, call.axis(2)
+    count = call.argument(1, "chunks")
+    if call.name.endswith("tensor_split"):
+        count = call.argument(1, "indices_or_sections")
+    if shape is None or axis is None:
+        return Sequence("tuple", None, call.result(None, exact=False))
+    form = call.name.rpartition(".")[2]
+    length = operators.divide_dimension(call.context, call.tensor, axis, count, call.node, call.frame, form)
+    piece = call.result((*shape[:axis], length, *shape[axis + 1 :]))
+    known = isinstance(count, Const) and isinstance(count.value, int) and 0 < count.value <= 16
+    return Sequence("tuple", [piece] * count.value if known else None, piece)  # type: ignore[union-attr, operator]
+
+
+def _split(call: Call) -> Value:
+    shape, axis = call.tensor.shape, call.axis(2)
+    sizes = call.argument(1, "split_size_or_sections", call.argument(1, "split_size"))
+    if isinstance(sizes, Sequence):
+        if sizes.items is None:
+            return Sequence("tuple", None, call.result(None, exact=False))
+        lengths = [as_size(s) or some() for s in sizes.items]
+        if shape is None or axis is None:
+            return Sequence("tuple", [call.result(None, exact=False) for _ in lengths], UNKNOWN)
+        return Sequence("tuple", [call.result((*shape[:axis], n, *shape[axis + 1 :])) for n in lengths], UNKNOWN)
+    length = as_size(sizes)
+    if shape is None or axis is None or length is None:
+        return Sequence("tuple", None, call.result(None, exact=False))
+    if shape[axis].depends and not length.depends:
+        call.context.emit(
+            SizeDivision,
+            call.node,
+            call.frame,
+            call.tensor,
+            form="split",
+            divisor=repr(length),
+            exact=not call.tensor.open,
+        )
+    count = shape[axis].divide(length)
+    piece = call.result((*shape[:axis], length, *shape[axis + 1 :]))
+    known = count is not None and count.constant is not None and count.constant <= 16
+    return Sequence("tuple", [piece] * count.constant if known and count else None, piece)  # type: ignore[operator]
+
+
+def _unbind(call: Call) -> Value:
+    shape, axis = call.tensor.shape, call.axis(1)
+    if shape is None or axis is None:
+        return Sequence("tuple", None, call.result(None, exact=False))
+    if shape[axis].depends:
+        call.specialize("unbind", call.tensor)
+    piece = call.result((*shape[:axis], *shape[axis + 1 :]))
+    count = shape[axis].constant
+    return Sequence("tuple", [piece] * count if count is not None and count <= 16 else None, piece)
+
+
+def _narrow(call: Call) -> Value:
+    shape, axis, length = call.tensor.shape, call.axis(1), as_size(call.argument(3, "length"))
+    if shape is None or axis is None:
+        return call.result(None, exact=False)
+    return call.result((*shape[:axis], length or some(), *shape[axis + 1 :]), exact=length is not None)
+
+
+def _index_select(call: Call) -> Value:
+    shape, axis, index = call.tensor.shape, call.axis(1), call.argument(2, "index")
+    if shape is None or axis is None or not isinstance(index, Tensor) or index.shape is None:
+        source = index if isinstance(index, Tensor) and index.shape else None
+        if (
+            source is not None
+            and source.shape is not None
+            and call.axis(1) in (0, None)
+            and call.integer(1, "dim") == 0
+        ):
+            return derived((*source.shape, some()), index)
+        return call.result(None, index, exact=False)
+    length = product(index.shape)
+    result = derived((*shape[:axis], length, *shape[axis + 1 :]), index if axis == 0 else call.tensor)
+    return result
+
+
+def _gather(call: Call) -> Value:
+    index = call.argument(2, "index")
+    return call.result(index.shape if isinstance(index, Tensor) else None)
+
+
+def _reduce(call: Call) -> Value:
+    shape = call.tensor.shape
+    dims = call.argument(1, "dim", call.kwargs.get("axis", NONE))
+    dtype = "bool" if call.name.rpartition(".")[2] in ("any", "all") else ""
+    if isinstance(dims, Tensor):  # torch.maximum-like use of max and min
+        return operators.elementwise(call.context, [call.tensor, dims], call.node, call.frame)
+    if dims == NONE:
+        return derived((), Tensor(trail=call.tensor.trail), dtype=dtype)
+    wanted = [dims] if not isinstance(dims, Sequence) else list(dims.items or [UNKNOWN])
+    if shape is None or not all(isinstance(d, Const) and isinstance(d.value, int) for d in wanted):
+        return _paired(call, call.result(None, dtype=dtype, exact=False))
+    axes = {d.value % len(shape) for d in wanted if isinstance(d, Const) and isinstance(d.value, int) and shape}
+    keep = call.argument(2, "keepdim") == TRUE
+    result = tuple(ONE if i in axes else s for i, s in enumerate(shape) if keep or i not in axes)
+    return _paired(call, call.result(result, dtype=dtype))
+
+
+def _paired(call: Call, values: Tensor) -> Value:
+    """max, min and median along a dimension give values and indices."""
+    if call.name.rpartition(".")[2] in ("max", "min", "median", "mode", "kthvalue", "cummax", "cummin"):
+        return Sequence("tuple", [values, values], UNKNOWN)
+    return values
+
+
+def _sort(call: Call) -> Value:
+    return Sequence("tuple", [call.tensor, call.tensor], UNKNOWN)
+
+
+def _topk(call: Call) -> Value:
+    shape, count, axis = call.tensor.shape, as_size(call.argument(1, "k")), call.axis(2, -1)
+    if shape is None or axis is None:
+        part = call.result(None, exact=False)
+    else:
+        part = call.result((*shape[:axis], count or some(), *shape[axis + 1 :]))
+    return Sequence("tuple", [part, part], UNKNOWN)
+
+
+def _matmul(call: Call) -> Value:
+    return operators.matmul(call.tensor, call.argument(1, "other", call.argument(1, "mat2")))
+
+
+def _addmm(call: Call) -> Value:
+    first = call.argument(1, "mat1")
+    return operators.matmul(first, call.argument(2, "mat2"))
+
+
+def _size(call: Call) -> Value:
+    dim = call.argument(1, "dim")
+    if dim == NONE:
+        return Shape(call.tensor)
+    if isinstance(dim, Const) and isinstance(dim.value, int):
+        return operators.dimension(call.context, call.tensor, dim.value, _as_expression(call), call.frame)
+    return Unknown("a dimension", tainted=True)
+
+
+def _as_expression(call: Call) -> object:
+    return call.node
+
+
+def _numel(call: Call) -> Value:
+    return operators.numel(call.context, call.tensor, call.node, call.frame)  # type: ignore[arg-type]
+
+
+def _rank(call: Call) -> Value:
+    return operators.tensor_attribute(call.context, call.tensor, "ndim", call.node, call.frame)
+
+
+def _length(call: Call) -> Value:
+    return operators.dimension(call.context, call.tensor, 0, call.node, call.frame)  # type: ignore[arg-type]
+
+
+def _stride(call: Call) -> Value:
+    """The stride of a contiguous tensor; a transposed one is not followed."""
+    shape, dim = call.tensor.shape, call.integer(1, "dim")
+    if shape is None or dim is None or not shape:
+        return Static("stride", "int")
+    size = product(shape[dim % len(shape) + 1 :])
+    if not size.depends:
+        return Static("stride", "int")
+    return Int(
+        size, call.context.step(call.tensor, call.node, call.frame, "a stride follows from the number of tokens")
+    )
+
+
+def _contiguous(call: Call) -> Value:
+    return Static("contiguous", "bool")
+
+
+def _unbacked_bool(call: Call) -> Value:
+    return _reads_data("bool")(call)
+
+
+# Functions
+
+
+def _creation(start: int) -> Handler:
+    def handler(call: Call) -> Value:
+        sizes = call.sizes(start)
+        if len(sizes) == 1 and isinstance(sizes[0], Shape):
+            source = sizes[0].tensor
+            return derived(source.shape, source)
+        known = [as_size(s) for s in sizes]
+        if any(isinstance(s, Sequence) for s in sizes) or not sizes:
+            return Tensor(exact=False)
+        unbacked = isinstance(sizes[0], Unbacked)
+        result = derived([k or some() for k in known], *sizes, exact=all(k is not None for k in known))
+        return Tensor(**{**vars(result), "unbacked": unbacked})
+
+    return handler
+
+
+def _full(start: int) -> Handler:
+    def handler(call: Call) -> Value:
+        sizes = call.argument(start, "size")
+        inner = [sizes] if not isinstance(sizes, Sequence) else list(sizes.items or [UNKNOWN])
+        return _creation(0)(Call(call.context, call.name, inner, {}, call.node, call.frame))
+
+    return handler
+
+
+def _arange(call: Call) -> Value:
+    bounds = [as_size(a) for a in call.args]
+    if "end" in call.kwargs:
+        bounds.append(as_size(call.kwargs["end"]))
+    if not bounds or any(b is None for b in bounds):
+        return derived((some(),), *call.args, exact=False)
+    if len(bounds) == 1:
+        length = bounds[0]
+    else:
+        span = (bounds[1] or ONE) - (bounds[0] or ONE)
+        step = bounds[2] if len(bounds) > 2 else ONE
+        length = -((-span) // step) if step is not None else some()
+    return derived((length or some(),), *call.args)
+
+
+def _linspace(call: Call) -> Value:
+    steps = call.argument(2, "steps")
+    if isinstance(steps, Int) and steps.size.depends:
+        call.specialize("linspace", steps)
+    return derived((as_size(steps) or some(),), steps)
+
+
+def _as_tensor(call: Call) -> Value:
+    value = call.args[0] if call.args else UNKNOWN
+    if isinstance(value, Int) and value.size.depends and call.name.endswith("as_tensor"):
+        call.specialize("as_tensor", value)
+    if isinstance(value, Tensor):
+        return value
+    return _tensor(call)
+
+
+def _tensor(call: Call) -> Value:
+    value = call.args[0] if call.args else UNKNOWN
+    if isinstance(value, Sequence):
+        return Tensor((Size.const(len(value.items)),) if value.items is not None else (some(),), exact=False)
+    return Tensor(()) if not isinstance(value, (Unknown, Shape)) else Tensor(exact=False)
+
+
+def _cat(call: Call) -> Value:
+    sequence = call.args[0] if call.args else call.kwargs.get("tensors", UNKNOWN)
+    parts = [choice(p for p in options(i) if isinstance(p, Tensor)) for i in _tensors_of(sequence)]
+    known = [p for p in parts if isinstance(p, Tensor) and p.shape]
+    dim = call.integer(1, "dim", 0)
+    if not known or dim is None:
+        return derived(None, *parts, exact=False)
+    first = known[0]
+    assert first.shape is not None
+    exact = len(known) == len(parts) and isinstance(sequence, Sequence) and sequence.items is not None
+    if not -len(first.shape) <= dim < len(first.shape) or any(len(k.shape or ()) != len(first.shape) for k in known):
+        return derived(None, *parts, exact=False)
+    axis = dim % len(first.shape)
+    total = sum((k.shape[axis] for k in known if k.shape), Size.const(0))
+    if not exact:
+        total = Size.operation("max", total, Size.static("cat")) if total.depends else some()
+    if axis != 0 and exact:
+        operators._combine_inputs(call.context, known, call.node, call.frame)
+    shape = [next((k.shape[i] for k in known if k.shape and k.shape[i].depends), s) for i, s in enumerate(first.shape)]
+    shape[axis] = total
+    return derived(shape, *known, exact=exact)
+
+
+def _stack(call: Call) -> Value:
+    sequence = call.args[0] if call.args else call.kwargs.get("tensors", UNKNOWN)
+    first = next((p for p in _tensors_of(sequence) if isinstance(p, Tensor)), None)
+    dim = call.integer(1, "dim", 0)
+    if first is None or first.shape is None or dim is None:
+        return derived(None, *_tensors_of(sequence), exact=False)
+    count = len(sequence.items) if isinstance(sequence, Sequence) and sequence.items is not None else None
+    at = dim if dim >= 0 else dim + len(first.shape) + 1
+    size = some() if count is None else Size.const(count)
+    return derived((*first.shape[:at], size, *first.shape[at:]), first)
+
+
+def _tensors_of(value: Value) -> list[Value]:
+    if isinstance(value, Sequence):
+        return value.items if value.items is not None else [element_of(value)]
+    return []
+
+
+def _linear(call: Call) -> Value:
+    shape, weight = call.tensor.shape, call.argument(1, "weight")
+    out = weight.shape[0] if isinstance(weight, Tensor) and weight.shape else some()
+    return call.result(None if not shape else (*shape[:-1], out))
+
+
+def _embedding(call: Call) -> Value:
+    shape, weight = call.tensor.shape, call.argument(1, "weight")
+    width = weight.shape[-1] if isinstance(weight, Tensor) and weight.shape else some()
+    return call.result(None if shape is None else (*shape, width))
+
+
+def _pad(call: Call) -> Value:
+    shape, pads = call.tensor.shape, call.argument(1, "pad")
+    if shape is None or not isinstance(pads, Sequence) or pads.items is None:
+        return call.result(None, exact=False)
+    sizes = [as_size(p) for p in pads.items]
+    padded = list(shape)
+    if any(s is None for s in sizes) or len(sizes) > 2 * len(padded):
+        return call.result(None, *pads.items, exact=False)
+    for i in range(0, len(sizes) - 1, 2):
+        before, after = sizes[i], sizes[i + 1]
+        assert before is not None and after is not None
+        padded[-1 - i // 2] = padded[-1 - i // 2] + before + after
+    return call.result(tuple(padded), *pads.items)
+
+
+def _one_hot(call: Call) -> Value:
+    classes = call.argument(1, "num_classes")
+    shape = call.tensor.shape
+    if classes in (NONE, Const(-1)):
+        call.context.emit(LibraryCall, call.node, call.frame, call.tensor, name="torch.one_hot", tensor=True)
+    return call.result(None if shape is None else (*shape, as_size(classes) or some()))
+
+
+def _einsum(call: Call) -> Value:
+    equation = call.args[0] if call.args else UNKNOWN
+    operands = [a for a in call.args[1:] if isinstance(a, Tensor)]
+    if not isinstance(equation, Const) or not isinstance(equation.value, str) or "->" not in equation.value:
+        return derived(None, *operands, exact=False)
+    left, _, right = equation.value.replace(" ", "").partition("->")
+    known: dict[str, Size] = {}
+    for labels, operand in zip(left.split(","), operands, strict=False):
+        if operand.shape is not None and len(labels) == len(operand.shape) and "." not in labels:
+            known.update({k: v for k, v in zip(labels, operand.shape, strict=True) if k not in known or v.depends})
+    if "." in right:
+        return derived(None, *operands, exact=False)
+    return derived([known.get(k, some()) for k in right], *operands, exact=all(k in known for k in right))
+
+
+def _equal(call: Call) -> Value:
+    return _unbacked_bool(call)
+
+
+def _compile(call: Call) -> Value:
+    """`torch.compile(f)`: another region; what is called through it is followed as part of this one."""
+    return call.args[0] if call.args else Partial(Static("torch.compile"), (), ())
+
+
+def _layer(name: str, args: list[Value], kwargs: dict[str, Value]) -> Value:
+    if name in ("ModuleList", "ParameterList"):
+        return args[0] if args and isinstance(args[0], Sequence) else Sequence("list", None if args else [], UNKNOWN)
+    if name in ("Parameter", "Buffer", "UninitializedParameter"):
+        source = args[0] if args and isinstance(args[0], Tensor) else Tensor()
+        return Tensor(source.shape, source.dtype, exact=source.exact, parameter=True)
+    return Layer(f"torch.nn.{name}", tuple(args), tuple(kwargs.items()))
+
+
+def _check(call: Call) -> Value:
+    """`torch._check(condition)` is a decision on sizes, though not control flow."""
+    return NONE
+
+
+def _sym_min(call: Call) -> Value:
+    a, b = (as_size(v) for v in call.args[:2])
+    if a is None or b is None:
+        return UNKNOWN
+    name = "min" if call.name.endswith("min") else "max"
+    return Int(Size.operation(name, a, b), trail_of(call.args[0]), inputs_of(call.args[0]))
+
+
+def _cond(call: Call) -> Value:
+    branches = call.args[1:3]
+    operands = list(call.context.as_sequence(call.args[3]).items or []) if len(call.args) > 3 else []
+    return choice(call.context.call(b, operands, {}, call.node, call.frame) for b in branches)
+
+
+def _sym_float(call: Call) -> Value:
+    value = call.args[0] if call.args else UNKNOWN
+    size = as_size(value)
+    return Float(size, trail_of(value)) if size is not None and size.depends else Static("float", "float")
+
+
+_CONSTANTS: dict[str, Value] = {
+    "compiler.is_compiling": TRUE,
+    "compiler.is_dynamo_compiling": TRUE,
+    "_dynamo.is_compiling": TRUE,
+    "compiler.is_exporting": FALSE,
+    "jit.is_scripting": FALSE,
+    "jit.is_tracing": FALSE,
+    "is_grad_enabled": Static("grad", "bool"),
+    "cuda.is_available": Static("cuda", "bool"),
+}
+
+_SAME_NAMES = [
+    "contiguous",
+    "clone",
+    "detach",
+    "to",
+    "type",
+    "float",
+    "half",
+    "bfloat16",
+    "double",
+    "int",
+    "long",
+    "bool",
+    "short",
+    "cuda",
+    "cpu",
+    "pin_memory",
+    "requires_grad_",
+    "abs",
+    "neg",
+    "exp",
+    "log",
+    "log2",
+    "log10",
+    "log1p",
+    "sqrt",
+    "rsqrt",
+    "sin",
+    "cos",
+    "tan",
+    "tanh",
+    "sigmoid",
+    "relu",
+    "relu_",
+    "silu",
+    "gelu",
+    "softmax",
+    "log_softmax",
+    "erf",
+    "square",
+    "reciprocal",
+    "floor",
+    "ceil",
+    "round",
+    "trunc",
+    "clamp",
+    "clamp_",
+    "clip",
+    "clip_",
+    "clamp_min",
+    "clamp_max",
+    "cumsum",
+    "cumprod",
+    "flip",
+    "roll",
+    "logical_not",
+    "bitwise_not",
+    "isnan",
+    "isinf",
+    "isfinite",
+    "sign",
+    "zero_",
+    "fill_",
+    "copy_",
+    "normal_",
+    "uniform_",
+    "masked_fill",
+    "masked_fill_",
+    "scatter",
+    "scatter_",
+    "scatter_add",
+    "scatter_add_",
+    "index_add",
+    "index_add_",
+    "index_copy",
+    "index_copy_",
+    "index_fill_",
+    "index_put",
+    "index_put_",
+    "zeros_like",
+    "ones_like",
+    "empty_like",
+    "full_like",
+    "rand_like",
+    "randn_like",
+    "dropout",
+    "layer_norm",
+    "rms_norm",
+    "group_norm",
+    "normalize",
+    "softplus",
+    "leaky_relu",
+    "elu",
+    "mish",
+    "hardswish",
+    "hardsigmoid",
+    "logsigmoid",
+    "sigmoid_",
+    "tanh_",
+    "exp_",
+    "nan_to_num",
+    "argsort",
+    "record_stream",
+    "triu",
+    "tril",
+    "expm1",
+    "erfinv",
+    "deg2rad",
+    "sinh",
+    "cosh",
+    "asin",
+    "acos",
+    "atan",
+    "special_expit",
+    "rot90",
+    "renorm",
+    "add_",
+    "sub_",
+    "mul_",
+    "div_",
+    "data_ptr_",
+    "requires_grad",
+    "scaled_dot_product_attention",
+    "batch_norm",
+    "instance_norm",
+]
+_ELEMENTWISE_NAMES = [
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "true_divide",
+    "floor_divide",
+    "remainder",
+    "fmod",
+    "pow",
+    "maximum",
+    "minimum",
+    "atan2",
+    "lerp",
+    "addcmul",
+    "addcdiv",
+    "bitwise_and",
+    "bitwise_or",
+    "bitwise_xor",
+    "__and__",
+    "__or__",
+    "rsub",
+    "multiply",
+    "subtract",
+    "divide",
+]
+_COMPARISON_NAMES = [
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "greater",
+    "less",
+    "greater_equal",
+    "less_equal",
+    "logical_and",
+    "logical_or",
+    "isin",
+    "isclose",
+]
+_REDUCTIONS = [
+    "sum",
+    "mean",
+    "prod",
+    "max",
+    "min",
+    "amax",
+    "amin",
+    "any",
+    "all",
+    "argmax",
+    "argmin",
+    "norm",
+    "std",
+    "var",
+    "logsumexp",
+    "median",
+    "count_nonzero",
+    "nansum",
+    "nanmean",
+]
+
+_METHODS: dict[str, Handler] = {
+    **dict.fromkeys(_SAME_NAMES, _same),
+    **dict.fromkeys(_ELEMENTWISE_NAMES, _elementwise),
+    **dict.fromkeys(_COMPARISON_NAMES, _boolean),
+    **dict.fromkeys(_REDUCTIONS, _reduce),
+    **dict.fromkeys(("nonzero", "unique", "unique_consecutive", "masked_select", "argwhere", "bincount"), _data_sized),
+    **dict.fromkeys(("view", "reshape"), _view),
+    **dict.fromkeys(("view_as", "reshape_as", "expand_as", "type_as"), _like_second),
+    **dict.fromkeys(("transpose", "swapaxes", "swapdims", "transpose_"), _transpose),
+    **dict.fromkeys(("chunk", "tensor_split"), _chunk),
+    **dict.fromkeys(("matmul", "mm", "bmm", "__matmul__"), _matmul),
+    **dict.fromkeys(("addmm", "baddbmm"), _addmm),
+    **dict.fromkeys(("new_zeros", "new_ones", "new_empty"), _creation(1)),
+    **dict.fromkeys(("gather", "take_along_dim"), _gather),
+    **dict.fromkeys(("dim", "ndimension"), _rank),
+    **dict.fromkeys(("equal", "is_nonzero", "allclose"), _equal),
+    "type_as": _same,
+    "new_full": _full(1),
+    "new_tensor": lambda call: Tensor(exact=False),
+    "repeat_interleave": _repeat_interleave,
+    "where": _where,
+    "flatten": _flatten,
+    "ravel": lambda call: operators.reshape(call.context, call.tensor, [Const(-1)], call.node, call.frame, "ravel"),
+    "unflatten": _unflatten,
+    "unsqueeze": _unsqueeze,
+    "squeeze": _squeeze,
+    "permute": _permute,
+    "t": _t,
+    "expand": _expand,
+    "repeat": _repeat,
+    "tile": _repeat,
+    "split": _split,
+    "split_with_sizes": _split,
+    "unbind": _unbind,
+    "narrow": _narrow,
+    "index_select": _index_select,
+    "select": lambda call: call.result(None, exact=False),
+    "sort": _sort,
+    "topk": _topk,
+    "size": _size,
+    "numel": _numel,
+    "nelement": _numel,
+    "stride": _stride,
+    "is_contiguous": _contiguous,
+    "is_floating_point": lambda call: Static("floating", "bool"),
+    "is_complex": lambda call: Static("complex", "bool"),
+    "element_size": lambda call: some_int(),
+    "get_device": lambda call: some_int(),
+    "__len__": _length,
+    "item": _reads_data("number"),
+    "tolist": _tolist,
+    "numpy": _same,
+    "linear": _linear,
+    "pad": _pad,
+    "one_hot": _one_hot,
+}
+
+_FUNCTIONS: dict[str, Handler] = {
+    **dict.fromkeys(("zeros", "ones", "empty", "rand", "randn"), _creation(0)),
+    **dict.fromkeys(("full",), _full(0)),
+    **dict.fromkeys(("cat", "concat", "concatenate"), _cat),
+    **dict.fromkeys(("sym_min", "sym_max"), _sym_min),
+    "stack": _stack,
+    "arange": _arange,
+    "linspace": _linspace,
+    "as_tensor": _as_tensor,
+    "tensor": _tensor,
+    "einsum": _einsum,
+    "linear": _linear,
+    "embedding": _embedding,
+    "nn.functional.linear": _linear,
+    "nn.functional.embedding": _embedding,
+    "nn.functional.pad": _pad,
+    "pad": _pad,
+    "nn.functional.one_hot": _one_hot,
+    "compile": _compile,
+    "compiler.disable": lambda call: Partial(Static("disabled"), (), ()),
+    "_check": _check,
+    "_check_is_size": _check,
+    "cond": _cond,
+    "sym_float": _sym_float,
+    "softmax": _same,
+    "scaled_dot_product_attention": _same,
+}

@@ -1,0 +1,139 @@
+"""Examines files in one process: reads them, finds their compiled roots and interprets these."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vllm_lint.analyzer import roots
+from vllm_lint.analyzer.discovery import display_name
+from vllm_lint.analyzer.events import Event, FileProblem, UnresolvedRoot
+from vllm_lint.analyzer.findings import Finding, Root, ToolError
+from vllm_lint.analyzer.interpreter import Interpreter
+from vllm_lint.analyzer.judge import Judge
+from vllm_lint.analyzer.project import Project
+from vllm_lint.analyzer.rule import Rule
+from vllm_lint.analyzer.source import SourceFile, read_source
+from vllm_lint.analyzer.suppressions import worth_a_look
+
+if TYPE_CHECKING:
+    from vllm_lint.analyzer.engine import Settings
+
+#: The interpreter recurses about a dozen Python frames for each call that it follows.
+_RECURSION_LIMIT = 20_000
+
+
+@dataclass(frozen=True)
+class RootReport:
+    """A compiled root and what the analysis reached from it."""
+
+    root: Root
+    dynamic: dict[str, str]
+    """Argument name to what is dynamic in it, such as "dim 0"."""
+    functions: int
+    """How many functions were interpreted."""
+    unresolved: tuple[str, ...]
+    """Calls that could not be followed."""
+
+
+@dataclass(kw_only=True)
+class FileFacts:
+    """What one file and its roots had to say. Findings may lie in other files that the roots reach."""
+
+    path: str
+    data: bytes | None = None
+    """The text where it did not come from disk."""
+    unreadable: str = ""
+    """Why the file could not be read or parsed."""
+    has_suppressions: bool = False
+    findings: list[Finding] = field(default_factory=list)
+    errors: list[ToolError] = field(default_factory=list)
+    roots: list[RootReport] = field(default_factory=list)
+    reached: set[str] = field(default_factory=set)
+    """Files with functions that the roots run."""
+
+
+class Worker:
+    """Examines files; what it learns about the program is shared between them."""
+
+    def __init__(self, settings: Settings, rules: Sequence[type[Rule]], paths: Sequence[Path]) -> None:
+        self._settings = settings
+        self._rules = rules
+        self._paths = paths
+        self._judge = Judge(rules)
+        self._root: Root | None = None
+        self._project = Project(
+            paths,
+            (settings.base / root for root in settings.source_roots),
+            search_installed=settings.search_installed,
+            display=lambda path: display_name(path, settings.base),
+        )
+        self._interpreter = Interpreter(self._project, self._hear)
+        if sys.getrecursionlimit() < _RECURSION_LIMIT:
+            sys.setrecursionlimit(_RECURSION_LIMIT)
+
+    def _hear(self, event: Event) -> None:
+        self._judge.add(event, self._root)
+
+    def examine(self, files: Sequence[tuple[Path, bytes | None]]) -> list[FileFacts]:
+        """Examine each of `files`, a path with the text in its place where that is not on disk."""
+        facts: dict[Path, FileFacts] = {}
+        sources: dict[Path, SourceFile | FileProblem] = {}
+        for path, data in files:
+            facts[path] = FileFacts(path=display_name(path, self._settings.base), data=data)
+            sources[path] = source = read_source(path, facts[path].path, data)
+            if isinstance(source, SourceFile):
+                self._project.add_source(path, source)
+        for path, source in sources.items():
+            self._judge = Judge(self._rules)
+            self._root = None
+            problem = source if isinstance(source, FileProblem) else source.problem
+            if problem is not None:
+                facts[path].unreadable = problem.reason
+                self._hear(problem)
+            elif isinstance(source, SourceFile):
+                facts[path].has_suppressions = worth_a_look(source.text)
+                self._examine_roots(facts[path], path)
+            self._examine_declared(facts[path], path)
+            facts[path].findings = self._judge.findings()
+            facts[path].errors = sorted(self._judge.errors, key=lambda e: e.message)
+        return list(facts.values())
+
+    def _examine_roots(self, fact: FileFacts, path: Path) -> None:
+        module = self._project.module_at(path)
+        if module is None:
+            return
+        for compiled in roots.find_roots(self._interpreter, module):
+            self._enter(fact, compiled)
+
+    def _examine_declared(self, fact: FileFacts, path: Path) -> None:
+        """Roots that the settings declare and this file defines; one that no file defines falls to the first file."""
+        for name in self._settings.roots:
+            home = self._project.find(name.partition(":")[0])
+            if path != (home if home in self._paths else self._paths[0]):
+                continue
+            compiled = roots.find_declared(self._interpreter, name)
+            if isinstance(compiled, UnresolvedRoot):
+                self._root = None
+                self._hear(compiled)
+            else:
+                self._enter(fact, compiled)
+
+    def _enter(self, fact: FileFacts, compiled: roots.CompiledRoot) -> None:
+        self._root = compiled.root
+        if compiled.event is not None:
+            self._hear(compiled.event)
+        try:
+            roots.enter(self._interpreter, compiled)
+        except RecursionError:
+            fact.errors.append(ToolError(f"gave up on {compiled.root.name}: it nests too deeply", path=fact.path))
+        interpreter = self._interpreter
+        fact.reached |= {f.module.source.name for f in interpreter.functions}
+        fact.roots.append(
+            RootReport(
+                compiled.root, compiled.dynamic, len(interpreter.functions), tuple(sorted(interpreter.unresolved))
+            )
+        )
