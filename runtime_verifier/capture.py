@@ -177,20 +177,22 @@ def _violations(text: str, mode: Mode, evidence: Evidence) -> Iterator[Outcome]:
 
 
 def _all_breaks(module: torch.nn.Module, inputs: Mapping[str, Any]) -> Capture:
-    # As one_graph does: scalars and dynamic output shapes are captured instead of breaking.
-    with torch._dynamo.config.patch(capture_scalar_outputs=True, capture_dynamic_output_shape_ops=True):
-        with Evidence() as evidence:
-            try:
-                reasons = torch._dynamo.explain(module.forward)(**inputs).break_reasons
-            except Exception as error:
-                return Capture(None, list(_failures(error, "breaks", evidence)))
-    return Capture(
-        None,
-        [
-            GraphBreak("breaks", _break_id(r.reason), r.reason.splitlines()[0], place_of(r.user_stack))
-            for r in reasons
-        ],
-    )
+    call = torch.compile(module.forward, dynamic=False, backend="eager")
+    failures: list[Outcome] = []
+    # As a full graph does: scalars and dynamic output shapes are captured instead of breaking.
+    options = torch._dynamo.config.patch(capture_scalar_outputs=True, capture_dynamic_output_shape_ops=True)
+    with options, Evidence() as evidence:
+        try:
+            call(**inputs)
+        except Exception as error:
+            failures = list(_failures(error, "breaks", evidence))
+    return Capture(None, [*(_graph_break(reason, place) for reason, place in evidence.breaks), *failures])
+
+
+def _graph_break(text: str, place: Place | None) -> GraphBreak:
+    # The first paragraph may only say which bytecode was traced.
+    lines = [line for line in text.splitlines() if line and not line.endswith(":") and "when attempting" not in line]
+    return GraphBreak("breaks", _break_id(text), lines[0] if lines else "", place)
 
 
 def _break_id(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sysconfig
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -16,6 +17,9 @@ from vllm_lint.runtime_verifier.constraints import readable_source
 from vllm_lint.runtime_verifier.outcomes import Place
 
 _TORCH_ROOT = os.path.dirname(os.path.abspath(torch.__file__)) + os.sep
+#: A frame in a formatted traceback.
+FRAME = re.compile(r'File "(.+?)", line (\d+), in (\S+)')
+_OWN_CALLER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "capture.py")
 _STDLIB_ROOT = sysconfig.get_path("stdlib") + os.sep
 
 
@@ -27,6 +31,7 @@ class Evidence(logging.Handler):
         self.guards: list[tuple[str, tuple[Place, ...]]] = []
         self.names: dict[str, str] = {}
         self.values: dict[str, int] = {}
+        self.breaks: list[tuple[str, Place | None]] = []
         self._attempt = 0
 
     def __enter__(self) -> Evidence:
@@ -50,9 +55,21 @@ class Evidence(logging.Handler):
             self.names[symbol["symbol"]] = readable_source(symbol["source"])
             self.values[symbol["symbol"]] = int(symbol["val"]) if symbol["val"].lstrip("-").isdigit() else 0
 
+        elif (metadata.get("artifact") or {}).get("name") == "dynamo_graph_break_reason":
+            self.breaks.append(_read_break(record.payload))  # type: ignore[attr-defined]
+
     def guard_stack(self, text: str) -> tuple[Place, ...]:
         """The call path on which a guard was added; empty if it came from the framework."""
         return next((stack for expression, stack in self.guards if expression == text), ())
+
+
+def _read_break(text: str) -> tuple[str, Place | None]:
+    """Reason and innermost user frame of a `dynamo_graph_break_reason` event, which is text for people."""
+    _, _, rest = text.partition("Graph Break Reason: ")
+    reason, _, stack = rest.partition("User code traceback:")
+    frames = (Place(os.path.abspath(path), int(line), name) for path, line, name in FRAME.findall(stack))
+    # torch's own traceback follows the user's, and is left out with all that is not the user's.
+    return reason, next((p for p in reversed(list(frames)) if _is_users(p.path)), None)
 
 
 def _places(frames: Sequence[Mapping[str, Any]]) -> tuple[Place, ...]:
@@ -71,6 +88,6 @@ def place_of(stack: Sequence[Any] | None) -> Place | None:
 
 
 def _is_users(path: str) -> bool:
-    if path.startswith(_TORCH_ROOT) or not os.path.exists(path):
+    if path == _OWN_CALLER or path.startswith(_TORCH_ROOT) or not os.path.exists(path):
         return False
     return not path.startswith(_STDLIB_ROOT) or "site-packages" in path

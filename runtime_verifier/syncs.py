@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import torch
 
+from vllm_lint.runtime_verifier.evidence import FRAME
 from vllm_lint.runtime_verifier.outcomes import GraphSync, Place
 
 #: Names of methods and functions whose result is on the host or has a size that depends on data.
@@ -14,7 +14,6 @@ SYNCS = frozenset(
     "item tolist cpu numpy nonzero argwhere masked_select unique _unique2 unique_consecutive unique_dim bincount"
     " is_nonzero equal allclose".split()
 )
-_FRAME = re.compile(r'File "(.+?)", line (\d+), in (\S+)')
 
 
 def scan(graph: torch.fx.GraphModule) -> Iterator[GraphSync]:
@@ -24,7 +23,7 @@ def scan(graph: torch.fx.GraphModule) -> Iterator[GraphSync]:
             continue
         name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
         if name in SYNCS or _copies_to_host(node, name) or _selects_by_mask(node, name):
-            frames = _FRAME.findall(node.stack_trace or "")
+            frames = FRAME.findall(node.stack_trace or "")
             place = Place(frames[-1][0], int(frames[-1][1]), frames[-1][2]) if frames else None
             yield GraphSync(name, place)
 

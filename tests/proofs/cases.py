@@ -1,0 +1,135 @@
+"""Finds the cases in fixtures/ and reads what they claim, without importing them."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from vllm_lint.runtime_verifier.jobs import SIZES, Job
+from vllm_lint.runtime_verifier.outcomes import CheckLost, GraphBreak, Outcome, ReplayFailed, ShapeGuard, WrongAnswer
+from vllm_lint.runtime_verifier.proofs import PROOFS
+
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+_AT_SIZES = {"wrong at": WrongAnswer, "check lost at": CheckLost, "fails at": ReplayFailed, "guard fails at": ShapeGuard}
+_NAMES = {
+    WrongAnswer: "wrong-answer",
+    CheckLost: "check-lost",
+    ReplayFailed: "replay-failed",
+    ShapeGuard: "shape-guard",
+}
+_PLAIN = {
+    "specialized": "specialized",
+    "data-dependent error": "data-dependent",
+    "unbacked error": "unbacked-error",
+    "runtime assert when unbacked": "runtime-assert",
+    "host sync in graph": "graph-sync",
+    "decorator raises": "decorator-error",
+}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One `Proof:` line: what Dynamo must show about a case."""
+
+    proof: str
+    kind: type | None = None
+    sizes: tuple[int, ...] = ()
+    backend: str = "eager"
+    break_id: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Claim:
+        if text in _PLAIN:
+            return cls(_PLAIN[text])
+        if found := re.fullmatch(r"graph break ?(GB\d+)?", text):
+            return cls("graph-break", break_id=found[1] or "")
+        found = re.fullmatch(r"([a-z ]+ at) ([\d, ]+?)(?: under (inductor))?", text)
+        if found is None or found[1] not in _AT_SIZES:
+            raise ValueError(f"not a proof: {text!r}")
+        kind = _AT_SIZES[found[1]]
+        sizes = tuple(int(n) for n in found[2].split(","))
+        return cls(_NAMES[kind], kind, sizes, found[3] or "eager")
+
+    def holds_for(self, outcome: Outcome) -> bool:
+        if self.kind is ShapeGuard:
+            return isinstance(outcome, ShapeGuard) and tuple(n for n in SIZES if n in outcome.fails_at) == self.sizes
+        if self.kind is not None:
+            return isinstance(outcome, self.kind) and (outcome.backend, outcome.sizes) == (self.backend, self.sizes)
+        if isinstance(outcome, GraphBreak) and self.break_id not in ("", outcome.id):
+            return False
+        return PROOFS[self.proof](outcome)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One decorated class of a fixture file."""
+
+    path: Path
+    name: str
+    line: int
+    end_line: int
+    claims: tuple[Claim, ...]
+    guards_harmless: bool
+    trace_size: int
+
+    @property
+    def id(self) -> str:
+        return f"{self.path.parent.name}/{self.path.stem}/{self.name}"
+
+    @property
+    def rule(self) -> str:
+        return self.path.parent.name.partition("_")[0]
+
+    @property
+    def job(self) -> Job:
+        kind = self.path.stem.partition("_")[0]
+        flagged = self.path.with_name(self.path.name.replace("repaired", "flagged"))
+        return Job(
+            path=str(self.path),
+            target=self.name,
+            trace_size=self.trace_size,
+            modes=("backed", "unbacked", "breaks") if kind == "flagged" else ("backed", "unbacked"),
+            backends=("eager", "inductor") if any(c.backend == "inductor" for c in self.claims) else ("eager",),
+            standins="always",
+            reference=str(flagged) if kind == "repaired" else None,
+        )
+
+
+def cases_in(path: Path) -> list[Case]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    trace_size = 256
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "TRACE_SIZE":
+            trace_size = int(ast.literal_eval(node.value))
+    classes = (n for n in tree.body if isinstance(n, ast.ClassDef))
+    return [
+        _case(path, node, trace_size)
+        for node in classes
+        if any("support_torch_compile" in ast.unparse(d) for d in node.decorator_list)
+    ]
+
+
+def _case(path: Path, node: ast.ClassDef, trace_size: int) -> Case:
+    lines = [line.strip() for line in (ast.get_docstring(node) or "").splitlines()]
+    claims = tuple(Claim.parse(t.removeprefix("Proof:").strip()) for t in lines if t.startswith("Proof:"))
+    first = min(d.lineno for d in node.decorator_list)
+    end = node.end_lineno or first
+    return Case(path, node.name, first, end, claims, "Guards: harmless" in lines, trace_size)
+
+
+@functools.cache
+def all_cases() -> tuple[Case, ...]:
+    return tuple(c for path in sorted(FIXTURES.glob("VL*/*.py")) for c in cases_in(path))
+
+
+def expected_lines(folder: Path) -> dict[Path, dict[int, set[str]]]:
+    """`# expect:` comments of a fixture folder: file to line to rule codes."""
+    marked: dict[Path, dict[int, set[str]]] = {}
+    for path in sorted(folder.rglob("*.py")):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            if found := re.search(r"# expect: (VL\d{3}(?:, VL\d{3})*)$", line):
+                marked.setdefault(path, {})[number] = set(found[1].split(", "))
+    return marked

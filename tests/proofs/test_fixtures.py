@@ -1,0 +1,109 @@
+"""A rule is real only if Dynamo says so: every fixture is captured and replayed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.proofs.cases import FIXTURES, Case, Claim, all_cases, cases_in, expected_lines
+from vllm_lint.rules.catalogue import RULES
+from vllm_lint.runtime_verifier.outcomes import DataDependent, GraphBreak, Place, Result, ShapeGuard, Specialized
+from vllm_lint.runtime_verifier.proofs import declared, shown
+
+FLAGGED = [c for c in all_cases() if c.path.stem.startswith("flagged")]
+CLEAN = [c for c in all_cases() if not c.path.stem.startswith("flagged")]
+FOLDERS = sorted(p for p in FIXTURES.iterdir() if p.is_dir())
+#: Proofs that hold a size or a line, and so must not turn up without being claimed.
+EXACT = {"graph-break", "data-dependent", "specialized", "wrong-answer", "check-lost", "replay-failed", "decorator-error"}
+
+
+def by_id(case: Case) -> str:
+    return case.id
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("case", FLAGGED, ids=by_id)
+def test_dynamo_shows_what_a_flagged_case_claims_and_nothing_else(
+    case: Case, result_of: Callable[[Case], Result]
+) -> None:
+    result = result_of(case)
+    assert case.claims, "a flagged case claims no proof"
+    for claim in case.claims:
+        assert any(map(claim.holds_for, result.outcomes)), (claim, result.outcomes)
+    assert shown(result) & EXACT == {c.proof for c in case.claims} & EXACT, result.outcomes
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("case", CLEAN, ids=by_id)
+def test_clean_and_repaired_cases_are_captured_and_equal_eager(case: Case, result_of: Callable[[Case], Result]) -> None:
+    result = result_of(case)
+    assert result.clean, result.outcomes
+    assert len(result.replayed) >= 10
+    assert 1 in result.replayed
+    has_guards = any(isinstance(o, ShapeGuard) for o in result.outcomes)
+    assert has_guards == case.guards_harmless, result.outcomes
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    "case", [c for c in CLEAN if c.rule == "VL206"], ids=by_id
+)
+def test_shape_ids_make_the_unbacked_capture_succeed(case: Case, result_of: Callable[[Case], Result]) -> None:
+    assert not [o for o in result_of(case).outcomes if isinstance(o, DataDependent)]
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("cases", [tuple(c for c in FLAGGED if c.path.parent == f) for f in FOLDERS], ids=lambda f: f[0].rule)
+def test_dynamo_blames_the_lines_that_a_rule_must_flag(
+    cases: tuple[Case, ...], result_of: Callable[[Case], Result]
+) -> None:
+    blamed = {(Path(p.path), p.line) for case in cases for p in _places(result_of(case))}
+    marked = expected_lines(cases[0].path.parent)
+    expected = {(path, line) for path, lines in marked.items() for line in lines}
+    if cases[0].rule in ("VL205", "VL206"):  # the cause is a declaration, and Dynamo sees only its effect
+        expected = set()
+    # A conditional that was decided as a constant leaves no trace of its line.
+    assert expected <= blamed, sorted(expected - blamed)
+
+
+def _places(result: Result) -> list[Place]:
+    places: list[Place] = []
+    for outcome in result.outcomes:
+        if isinstance(outcome, ShapeGuard):
+            places += outcome.stack[-1:]
+        elif isinstance(outcome, (GraphBreak, DataDependent, Specialized)) and outcome.place is not None:
+            places.append(outcome.place)
+    return places
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda f: f.name)
+def test_a_folder_is_complete(folder: Path) -> None:
+    assert re.fullmatch(r"VL\d{3}(_[a-z]+)+", folder.name)
+    for name in ("flagged.py", "clean.py", "repaired.py"):
+        assert cases_in(folder / name), f"{name} holds no case"
+    code = folder.name.partition("_")[0]
+    marked = expected_lines(folder)
+    assert all(code in codes for lines in marked.values() for codes in lines.values())
+    assert not [p for p in marked if p.stem.startswith(("clean", "repaired"))]
+
+
+@pytest.mark.parametrize("path", sorted(FIXTURES.glob("VL*/repaired.py")), ids=lambda p: p.parent.name)
+def test_a_repaired_class_has_a_flagged_namesake(path: Path) -> None:
+    flagged = {c.name for c in cases_in(path.with_name("flagged.py"))}
+    assert {c.name for c in cases_in(path)} <= flagged
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda r: r.meta.code)
+def test_a_rule_declares_the_proofs_that_its_fixtures_show(rule: type) -> None:
+    meta = rule.meta  # type: ignore[attr-defined]
+    names = declared(meta.proof)
+    claimed = {claim.proof for case in FLAGGED if case.rule == meta.code for claim in case.claims}
+    assert names == claimed
+
+
+def test_a_claim_that_says_nothing_is_rejected() -> None:
+    for text in ("", "wrong", "wrong at", "broken at 3", "wrong at 3 under magic"):
+        with pytest.raises(ValueError, match="not a proof"):
+            Claim.parse(text)
