@@ -58,6 +58,7 @@ class RootDeclared(Event):
     `span` is the decorator (or the class name where there is none); `class_name` and `arguments` describe it.
     `unbacked` says that `mark_unbacked_dims` is given, `encoder` that the class is part of a multimodal encoder,
     `inherited` that a base class carries the decorator, `string_annotations` that annotations are not evaluated.
+    `undecided` says that `dynamic_arg_dims` is given in a form that cannot be read.
     """
 
     class_name: str
@@ -67,6 +68,7 @@ class RootDeclared(Event):
     encoder: bool
     inherited: bool
     string_annotations: bool
+    undecided: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,9 +122,11 @@ class SizeDivision(RegionEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class InputsCombined(RegionEvent):
-    """Token dimensions of several inputs are taken to be equal by an operation. `inputs` as `name` or `name#id`."""
+    """Token dimensions of several inputs must be equal for an operation. `inputs` are the names of the arguments."""
 
     inputs: tuple[str, ...]
+    declaration: Span | None = None
+    """The decorator of the root, where shape ids are given."""
 
 
 @dataclass(frozen=True, kw_only=True)

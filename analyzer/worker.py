@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vllm_lint.analyzer import roots
 from vllm_lint.analyzer.discovery import display_name
-from vllm_lint.analyzer.events import Event, FileProblem, UnresolvedRoot
-from vllm_lint.analyzer.findings import Finding, Root, ToolError
+from vllm_lint.analyzer.events import Event, FileProblem, InputsCombined, UnresolvedRoot
+from vllm_lint.analyzer.findings import Finding, Root, Span, ToolError
 from vllm_lint.analyzer.interpreter import Interpreter
 from vllm_lint.analyzer.judge import Judge
 from vllm_lint.analyzer.project import Project
@@ -65,6 +65,7 @@ class Worker:
         self._paths = paths
         self._judge = Judge(rules)
         self._root: Root | None = None
+        self._declaration: Span | None = None
         self._project = Project(
             paths,
             (settings.base / root for root in settings.source_roots),
@@ -76,6 +77,8 @@ class Worker:
             sys.setrecursionlimit(_RECURSION_LIMIT)
 
     def _hear(self, event: Event) -> None:
+        if isinstance(event, InputsCombined):
+            event = replace(event, declaration=self._declaration)
         self._judge.add(event, self._root)
 
     def examine(self, files: Sequence[tuple[Path, bytes | None]]) -> list[FileFacts]:
@@ -124,6 +127,7 @@ class Worker:
 
     def _enter(self, fact: FileFacts, compiled: roots.CompiledRoot) -> None:
         self._root = compiled.root
+        self._declaration = compiled.event.span if compiled.event is not None else None
         if compiled.event is not None:
             self._hear(compiled.event)
         try:

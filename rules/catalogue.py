@@ -3,6 +3,17 @@
 from __future__ import annotations
 
 from vllm_lint.analyzer.rule import Rule
+from vllm_lint.rules.dynamic_shape.batch_size_branch import BatchSizeBranch
+from vllm_lint.rules.dynamic_shape.batch_size_divisibility import BatchSizeDivisibility
+from vllm_lint.rules.dynamic_shape.batch_size_specialization import BatchSizeSpecialization
+from vllm_lint.rules.dynamic_shape.missing_shape_id import MissingShapeId
+from vllm_lint.rules.dynamic_shape.undeclared_dynamic_dim import UndeclaredDynamicDim
+from vllm_lint.rules.dynamic_shape.zero_one_specialization import ZeroOneSpecialization
+from vllm_lint.rules.graph_break.data_dependent_branch import DataDependentBranch
+from vllm_lint.rules.graph_break.logging_in_graph import LoggingInGraph
+from vllm_lint.rules.graph_break.print_in_graph import PrintInGraph
+from vllm_lint.rules.graph_break.tensor_truth_value import TensorTruthValue
+from vllm_lint.rules.graph_break.untraceable_call import UntraceableCall
 from vllm_lint.rules.tool.malformed_suppression import MalformedSuppression
 from vllm_lint.rules.tool.suppression_without_reason import SuppressionWithoutReason
 from vllm_lint.rules.tool.unknown_suppression_code import UnknownSuppressionCode
@@ -19,6 +30,17 @@ RULES: tuple[type[Rule], ...] = (
     MalformedSuppression,  # VL005
     SuppressionWithoutReason,  # VL006
     UnresolvedCompiledRoot,  # VL007
+    TensorTruthValue,  # VL101
+    DataDependentBranch,  # VL102
+    PrintInGraph,  # VL103
+    LoggingInGraph,  # VL104
+    UntraceableCall,  # VL105
+    BatchSizeBranch,  # VL201
+    BatchSizeSpecialization,  # VL202
+    ZeroOneSpecialization,  # VL203
+    BatchSizeDivisibility,  # VL204
+    UndeclaredDynamicDim,  # VL205
+    MissingShapeId,  # VL206
 )
 
 

@@ -1,0 +1,1 @@
+"""Rules about promise C2: what a compiled forward computes is right for every number of tokens."""

@@ -1,0 +1,85 @@
+"""VL103."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from vllm_lint.analyzer.events import Event, LibraryCall
+from vllm_lint.analyzer.findings import Promise, Severity
+from vllm_lint.analyzer.rule import Meta, Report
+from vllm_lint.rules.graph_break.family import GraphBreakRule, confidence_of_call, kind_of_call
+
+
+class PrintInGraph(GraphBreakRule):
+    """Printing, opening files, and turning tensors or token counts into text.
+
+    ## What it flags
+
+    `print`, `open`, `input`, and writing to `sys.stdout` or `sys.stderr`, with any arguments; `str` and `repr` of a
+    tensor, and `str`, `repr` and `%` of something that contains the number of tokens.
+
+    It does not flag text made of configuration and static sizes, output under `not torch.compiler.is_compiling()`, and
+    output outside compiled regions. An f-string with the number of tokens is `batch-size-specialization`: it is
+    captured, for one number.
+
+    ## Why it matters
+
+    TorchDynamo cannot put output into a graph (GB0059, GB0156), so vLLM does not start. Under plain `torch.compile` the
+    graph is split in two. Even where printing is captured in some way, it happens while the model is captured and never
+    again.
+
+    ## Example
+
+    ```python
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        print("hidden", x.shape)
+        return x * 2
+    ```
+
+    ## Use instead
+
+    ```python
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not torch.compiler.is_compiling():
+            print("hidden", x.shape)
+        return x * 2
+    ```
+
+    To look at values of a model that is compiled, run it with `--enforce-eager`, or print in a custom operator.
+
+    ## Fix safety
+
+    There is no automatic fix: deleting the call and guarding it are both possible.
+
+    ## References
+
+    - [Graph break GB0059](https://meta-pytorch.github.io/compile-graph-break-site/gb/gb0059.html)
+    """
+
+    meta = Meta(
+        code="VL103",
+        name="print-in-graph",
+        promise=Promise.CAPTURE,
+        severity=Severity.ERROR,
+        proof="graph-break",
+        graph_breaks=("GB0059", "GB0088", "GB0156", "GB6053"),
+    )
+    events: ClassVar[tuple[type[Event], ...]] = (LibraryCall,)
+
+    def check(self, event: Event) -> Iterator[Report]:
+        """Report output, and text of what has no value while it is captured."""
+        assert isinstance(event, LibraryCall)
+        kind = kind_of_call(event.name)
+        if kind == "output":
+            message = f"`{event.text}` does input or output, which cannot be part of a graph"
+        elif kind == "text":
+            what = "a tensor" if event.tensor else "the number of tokens"
+            message = f"`{event.text}` makes a text of {what}, whose value is not known while the graph is captured"
+        else:
+            return
+        yield Report(
+            message,
+            confidence=confidence_of_call(event),
+            help="remove it, or put it under `if not torch.compiler.is_compiling()`",
+        )

@@ -1,0 +1,88 @@
+"""VL105."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from vllm_lint.analyzer.events import Event, LibraryCall
+from vllm_lint.analyzer.findings import Promise, Severity
+from vllm_lint.analyzer.rule import Meta, Report
+from vllm_lint.rules.graph_break.family import GraphBreakRule, confidence_of_call, kind_of_call
+
+
+class UntraceableCall(GraphBreakRule):
+    """A call of something that TorchDynamo cannot look into.
+
+    ## What it flags
+
+    Calls of parts of the standard library that are written in C or that act on the world: `time`, `datetime`, writing
+    `os.environ`, files and processes, `subprocess`, `json`, `pickle`, `hashlib`, `zlib`, `uuid`, `gc`, `random`,
+    `importlib`, `bisect`, `copy.copy`, frames and tracebacks, `ctypes`; of torch's seeds, generators and generator
+    states; and of `divmod`, `sorted` and integer functions of `math` on the number of tokens.
+
+    The list is data (`analyzer/untraceable.py`), measured on the torch version below. It does not flag what TorchDynamo
+    does trace: `re`, `itertools`, `functools`, `operator`, `os.path.join`, most of `math`, copies by method
+    (`dict.copy`, `list`), and reading `os.environ`. Where configuration decides whether the call is reached, the
+    finding has medium confidence.
+
+    ## Why it matters
+
+    Each of these breaks the graph (GB0007 and its kin), so vLLM does not start. If it could be captured, it would
+    run once, during the capture, and its result would be a constant from then on: a clock that stands still, one random
+    number for every step.
+
+    ## Example
+
+    ```python
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        started = time.perf_counter()
+        x = self.layer(x)
+        self.seconds = time.perf_counter() - started
+        return x
+    ```
+
+    ## Use instead
+
+    Do it outside the compiled region: in `__init__` if the result does not change, around the call of the model if it
+    does.
+
+    ```python
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x)
+    ```
+
+    `torch.bucketize` on a buffer stands in for `bisect`, `torch.rand` for `random`, `dict(d)` for `copy.copy(d)`,
+    `n // k` and `n % k` for `divmod(n, k)`. What must run in every step belongs into a custom operator.
+
+    ## Fix safety
+
+    There is no automatic fix: where the call belongs is a matter of design.
+
+    ## References
+
+    - [Graph break GB0007](https://meta-pytorch.github.io/compile-graph-break-site/gb/gb0007.html)
+    - [Custom operators in Python](https://docs.pytorch.org/tutorials/advanced/python_custom_ops.html)
+    """
+
+    meta = Meta(
+        code="VL105",
+        name="untraceable-call",
+        promise=Promise.CAPTURE,
+        severity=Severity.ERROR,
+        proof="graph-break",
+        graph_breaks=("GB0007", "GB0059", "GB0088", "GB0156", "GB0207", "GB0208", "GB0363"),
+    )
+    events: ClassVar[tuple[type[Event], ...]] = (LibraryCall,)
+
+    def check(self, event: Event) -> Iterator[Report]:
+        """Report every call that is no output and no logging."""
+        assert isinstance(event, LibraryCall)
+        if kind_of_call(event.name) == "untraceable":
+            of = " of the number of tokens" if event.token and event.name.startswith(("builtins.", "math.")) else ""
+            name = event.name.removeprefix("builtins.")
+            yield Report(
+                f"`{event.text}` calls `{name}`{of}, which TorchDynamo cannot trace",
+                confidence=confidence_of_call(event),
+                help="do it while the model is built or around the compiled call, or in a custom operator",
+            )
