@@ -94,7 +94,7 @@ def capture(
     with Evidence() as evidence:
         try:
             call(**inputs)
-        except Exception as error:  # every failure of a capture is a result
+        except Exception as error:  # noqa: BLE001 - every failure of a capture is a result
             return Capture(None, list(_failures(error, mode, evidence)))
     if recorder.graph is None:
         return Capture(None, [CaptureFailed(mode, "forward holds no tensor operation, so there is no graph")])
@@ -167,13 +167,16 @@ def _failures(error: BaseException, mode: Mode, evidence: Evidence) -> Iterator[
 
 
 def _violations(text: str, mode: Mode, evidence: Evidence) -> Iterator[Outcome]:
-    for source in re.findall(r"You marked (.+?) as dynamic but your code specialized it", text):
-        name = readable_source(source)
+    sources = re.findall(r"You marked (.+?) as dynamic but your code specialized it", text)
+    for name in map(readable_source, sources):
         symbols = {s for s, n in evidence.names.items() if n == name}
         stack = next((p for t, p in evidence.guards if t.startswith("Eq(") and Constraint(t).symbols & symbols), ())
         yield Specialized(mode, name, stack[-1] if stack else None)
-    if guards := re.findall(r"satisfy the generated guard (.+)\.$", text, re.M):
+    guards = re.findall(r"satisfy the generated guard (.+?)\.?$", text, re.MULTILINE)
+    if guards:
         yield RangeViolated(tuple(readable_source(g) for g in guards))
+    if not sources and not guards:
+        yield CaptureFailed(mode, text.splitlines()[0])
 
 
 def _all_breaks(module: torch.nn.Module, inputs: Mapping[str, Any]) -> Capture:
@@ -184,7 +187,7 @@ def _all_breaks(module: torch.nn.Module, inputs: Mapping[str, Any]) -> Capture:
     with options, Evidence() as evidence:
         try:
             call(**inputs)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - as above
             failures = list(_failures(error, "breaks", evidence))
     return Capture(None, [*(_graph_break(reason, place) for reason, place in evidence.breaks), *failures])
 

@@ -1,4 +1,4 @@
-"""Conditions on sizes as torch writes them, such as `Eq(Mod(s77, 128), 0)`: read, evaluate, and say in the user's words.
+"""Conditions on sizes as torch writes them, such as `Eq(Mod(s77, 128), 0)`: read, evaluated, said in plain Python.
 
 torch prints them with sympy, whose text is Python syntax, so `ast` reads it; neither torch nor sympy is needed.
 """
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-#: Sizes at which a condition is tried: every small one, and the neighbours of the powers of two that code compares with.
+#: Sizes at which a condition is tried: every small one, and the neighbours of the powers of two.
 PROBES = tuple(sorted({*range(1, 66), *(2**k + d for k in range(7, 15) for d in (-1, 0, 1)), 48, 100, 1000, 10_000}))
 
 _BINARY: dict[type[ast.operator], tuple[str, Callable[[float, float], float]]] = {

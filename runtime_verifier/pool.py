@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -41,8 +42,8 @@ class Pool:
         self._waiting: deque[Request] = deque()
         self._futures: dict[int, Future[Result]] = {}
         self._lock = threading.Lock()
-        self._cache = tempfile.TemporaryDirectory(prefix="vllm-lint-")
-        self._server = _start(python, self._cache.name)
+        self._cache = tempfile.mkdtemp(prefix="vllm-lint-")
+        self._server = _start(python, self._cache)
         hello = self._read_hello(python)
         self.torch = hello.torch
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -73,7 +74,7 @@ class Pool:
             self._server.wait()
         self._reader.join()
         self._server.stdout.close()
-        self._cache.cleanup()
+        shutil.rmtree(self._cache, ignore_errors=True)
 
     def __enter__(self) -> Pool:
         return self
@@ -91,7 +92,7 @@ class Pool:
             self._server.stdin.close()
             self._server.stdout.close()
             self._server.wait()
-            self._cache.cleanup()
+            shutil.rmtree(self._cache, ignore_errors=True)
             raise VerifierUnavailable(f"cannot verify with {python}: {hello.missing}; run: {INSTALL_HINT}")
         return hello
 
@@ -127,4 +128,5 @@ def _start(python: str, cache: str) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
     except OSError as error:
+        shutil.rmtree(cache)
         raise VerifierUnavailable(f"cannot start {python}: {error.strerror}") from error

@@ -91,7 +91,7 @@ def _run(call: Callable[..., Any], module: torch.nn.Module | None, inputs: Mappi
     torch.manual_seed(1)
     try:
         output = call(**inputs)
-    except Exception as error:  # raising is an answer, to be compared with the other side's
+    except Exception as error:  # noqa: BLE001 - raising is an answer, to be compared with the other side's
         return error
     return {"output": _plain(output), "inputs": _plain(dict(inputs)), "state": _state(module) if module else {}}
 

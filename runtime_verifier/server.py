@@ -146,7 +146,7 @@ def _answer(number: int, job: Job) -> Reply:
 
     try:
         return Reply(number, run(job))
-    except Exception:  # a defect of ours or of torch: reported as such, never as a verdict
+    except Exception:  # noqa: BLE001 - a defect of ours or of torch: reported as such, never as a verdict
         return Reply(number, failure=traceback.format_exc())
 
 

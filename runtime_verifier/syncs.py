@@ -11,8 +11,9 @@ from vllm_lint.runtime_verifier.outcomes import GraphSync, Place
 
 #: Names of methods and functions whose result is on the host or has a size that depends on data.
 SYNCS = frozenset(
-    "item tolist cpu numpy nonzero argwhere masked_select unique _unique2 unique_consecutive unique_dim bincount"
-    " is_nonzero equal allclose".split()
+    {"item", "tolist", "cpu", "numpy", "is_nonzero", "equal", "allclose"}
+    | {"nonzero", "argwhere", "masked_select", "bincount"}
+    | {"unique", "_unique2", "unique_consecutive", "unique_dim"}
 )
 
 

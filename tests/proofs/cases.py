@@ -13,7 +13,12 @@ from vllm_lint.runtime_verifier.outcomes import CheckLost, GraphBreak, Outcome, 
 from vllm_lint.runtime_verifier.proofs import PROOFS
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
-_AT_SIZES = {"wrong at": WrongAnswer, "check lost at": CheckLost, "fails at": ReplayFailed, "guard fails at": ShapeGuard}
+_AT_SIZES = {
+    "wrong at": WrongAnswer,
+    "check lost at": CheckLost,
+    "fails at": ReplayFailed,
+    "guard fails at": ShapeGuard,
+}
 _NAMES = {
     WrongAnswer: "wrong-answer",
     CheckLost: "check-lost",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 
 import pytest
+
 from tests.proofs.cases import Case
 from vllm_lint.runtime_verifier.outcomes import Result
 from vllm_lint.runtime_verifier.pool import Pool

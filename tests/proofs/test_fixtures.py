@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from tests.proofs.cases import FIXTURES, Case, Claim, all_cases, cases_in, expected_lines
 from vllm_lint.rules.catalogue import RULES
 from vllm_lint.runtime_verifier.outcomes import DataDependent, GraphBreak, Place, Result, ShapeGuard, Specialized
@@ -16,7 +17,15 @@ FLAGGED = [c for c in all_cases() if c.path.stem.startswith("flagged")]
 CLEAN = [c for c in all_cases() if not c.path.stem.startswith("flagged")]
 FOLDERS = sorted(p for p in FIXTURES.iterdir() if p.is_dir())
 #: Proofs that hold a size or a line, and so must not turn up without being claimed.
-EXACT = {"graph-break", "data-dependent", "specialized", "wrong-answer", "check-lost", "replay-failed", "decorator-error"}
+EXACT = {
+    "graph-break",
+    "data-dependent",
+    "specialized",
+    "wrong-answer",
+    "check-lost",
+    "replay-failed",
+    "decorator-error",
+}
 
 
 def by_id(case: Case) -> str:
@@ -47,15 +56,15 @@ def test_clean_and_repaired_cases_are_captured_and_equal_eager(case: Case, resul
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize(
-    "case", [c for c in CLEAN if c.rule == "VL206"], ids=by_id
-)
+@pytest.mark.parametrize("case", [c for c in CLEAN if c.rule == "VL206"], ids=by_id)
 def test_shape_ids_make_the_unbacked_capture_succeed(case: Case, result_of: Callable[[Case], Result]) -> None:
     assert not [o for o in result_of(case).outcomes if isinstance(o, DataDependent)]
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize("cases", [tuple(c for c in FLAGGED if c.path.parent == f) for f in FOLDERS], ids=lambda f: f[0].rule)
+@pytest.mark.parametrize(
+    "cases", [tuple(c for c in FLAGGED if c.path.parent == f) for f in FOLDERS], ids=lambda f: f[0].rule
+)
 def test_dynamo_blames_the_lines_that_a_rule_must_flag(
     cases: tuple[Case, ...], result_of: Callable[[Case], Result]
 ) -> None:
