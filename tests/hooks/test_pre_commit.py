@@ -23,12 +23,12 @@ from vllm.compilation.decorators import support_torch_compile
 
 @support_torch_compile
 class Model(nn.Module):
-    def forward(self, input_ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        if input_ids.size(0) % 128 == 0:
-            return input_ids + positions
-        return input_ids - positions
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        if hidden.size(0) % 128 == 0:
+            return hidden.abs()
+        return hidden
 """
-GOOD = BAD.replace("input_ids.size(0) % 128 == 0", "self.training")
+GOOD = BAD.replace("hidden.size(0) % 128 == 0", "self.training")
 
 
 @dataclass(frozen=True)
