@@ -144,6 +144,8 @@ def _float(call: Arguments) -> Value:
 
 
 def _bool(call: Arguments) -> Value:
+    if isinstance(call.first, Tensor):
+        return torch_calls.call_tensor_method(call.context, call.first, "item", [], {}, call.node, call.frame)
     truth = call.context.truth(call.first, call.node, call.frame, "bool()")
     if truth is not None:
         return Const(truth)
@@ -365,10 +367,11 @@ def _math(call: Arguments) -> Value:
         return _library_call(call)
     if sizes_in:
         return Float(sizes_in[0].size, sizes_in[0].trail)
-    if any(isinstance(v, Tensor) for v in call.args):
-        return torch_calls.call_tensor_method(
-            call.context, next(v for v in call.args if isinstance(v, Tensor)), "item", [], {}, call.node, call.frame
-        )
+    for data in call.args:
+        # Measured: square root and rounding of a number that was read out of a tensor are captured, logarithms are not.
+        if isinstance(data, Tensor) or (isinstance(data, Unbacked) and short.startswith("log") and short != "log2"):
+            decisions.emit_data(call.context, call.node, call.frame, data, call.name)
+            return Static("math", "float")
     if any(isinstance(v, Unbacked) for v in call.args):
         return Unbacked("float", next(t for t in map(trail_of, call.args) if t))
     return call.plain()
@@ -600,6 +603,9 @@ def _parent_method(call: Arguments, receiver: Parent) -> Value:
 
 
 def _layer_method(call: Arguments, receiver: Layer) -> Value:
+    if receiver.name.startswith("ctypes."):
+        call.context.emit(LibraryCall, call.node, call.frame, name=f"{receiver.name}.{call.name}")
+        return Static("ctypes")
     if receiver.name == "logging.Logger":
         values = [*call.args, *call.kwargs.values()]
         call.context.emit(
@@ -611,7 +617,7 @@ def _layer_method(call: Arguments, receiver: Layer) -> Value:
             tensor=any(isinstance(v, Tensor) for v in values),
             token=any(tainted(v) for v in values),
         )
-        return NONE
+        return Static("logging", "bool") if call.name in ("isEnabledFor", "hasHandlers", "getEffectiveLevel") else NONE
     if call.name == "forward":
         return call.context.call(receiver, call.args, call.kwargs, call.node, call.frame)
     if receiver.name.startswith("torch.nn."):

@@ -43,7 +43,31 @@ class Conditions(Expressions):
 
         `last_test_was_dynamic` then says whether a size or data decides it, rather than configuration.
         """
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            truth = self.decide(node.operand, frame, _within(form, "not"), only_raises=only_raises)
+            return None if truth is None else not truth
+        if isinstance(node, ast.BoolOp):
+            return self._decide_operands(node, frame, form, only_raises=only_raises)
         return self.truth(self.evaluate(node, frame), node, frame, form, only_raises=only_raises)
+
+    def _decide_operands(self, node: ast.BoolOp, frame: Frame, form: str, *, only_raises: bool) -> bool | None:
+        """`and` and `or` in a condition jump after each operand, so each is a decision of its own."""
+        stop = isinstance(node.op, ast.Or)
+        form = _within(form, "or" if stop else "and")
+        undecided = dynamic = False
+        current = frame
+        for operand in node.values:
+            with self.conditionally(active=undecided):
+                truth = self.decide(operand, current, form, only_raises=only_raises)
+            if truth is stop:
+                self.last_test_was_dynamic = dynamic
+                return stop
+            if truth is None:
+                undecided = True
+                dynamic = dynamic or self.last_test_was_dynamic
+            current = self.narrowed(operand, current, truth=not stop)
+        self.last_test_was_dynamic = dynamic
+        return None if undecided else not stop
 
     def truth(self, value: Value, node: Located, frame: Frame, form: str, *, only_raises: bool = False) -> bool | None:
         """The truth of a value, as Python would ask for it; emits the decision that this is."""
@@ -153,6 +177,11 @@ class Conditions(Expressions):
         if isinstance(value, Mapping):
             return name == "dict"
         return None
+
+
+def _within(form: str, operator: str) -> str:
+    """The form of a decision inside `operator`: only an assertion on the tensor itself becomes part of the graph."""
+    return operator if form == "assert" else form
 
 
 def _may_be(value: Value, *, truth: bool) -> bool:

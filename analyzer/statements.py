@@ -17,6 +17,7 @@ from vllm_lint.analyzer.values import (
     Choice,
     Class,
     Const,
+    External,
     Function,
     Instance,
     Mapping,
@@ -33,6 +34,7 @@ from vllm_lint.analyzer.values import (
     options,
 )
 
+_ENVIRONMENT = External("os.environ")
 _MAX_UNROLL = 4
 _LOOP_PASSES = 2
 
@@ -94,6 +96,8 @@ class Statements(Conditions):
             return
         key = self.evaluate(target.slice, frame)
         self._check_keys([key], target.slice, frame, "dict key")
+        if receiver == _ENVIRONMENT:
+            self.emit(LibraryCall, target, frame, name="os.environ.__setitem__")
         if isinstance(receiver, Mapping):
             if isinstance(key, Const) and receiver.items is not None:
                 known = receiver.items.get(key.value)
@@ -141,10 +145,9 @@ class Statements(Conditions):
             frame.variables.update(chosen.variables)
             return self.execute(node.body if truth else node.orelse, frame)
         arms = []
-        active = not self.last_test_was_dynamic
         for body, arm_truth in ((node.body, True), (node.orelse, False)):
             arm = self.branch(self.narrowed(node.test, frame, truth=arm_truth))
-            falls = self._run_arm(body, arm, configured=active and bool(body))
+            falls = self._run_arm(body, arm, configured=bool(body))
             if falls:
                 arms.append(arm.variables)
         return self._merge(arms, frame)
@@ -348,6 +351,8 @@ class Statements(Conditions):
         for target in node.targets:
             if isinstance(target, ast.Name):
                 frame.variables.pop(target.id, None)
+            elif isinstance(target, ast.Subscript) and self.evaluate(target.value, frame) == _ENVIRONMENT:
+                self.emit(LibraryCall, target, frame, name="os.environ.__delitem__")
         return True
 
 

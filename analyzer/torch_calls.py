@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from vllm_lint.analyzer import operators
+from vllm_lint.analyzer import decisions, operators
 from vllm_lint.analyzer.context import Context, Frame
 from vllm_lint.analyzer.events import LibraryCall, SizeDivision, SizeSpecialization
 from vllm_lint.analyzer.operators import ONE, derived, product, some, some_int
@@ -336,8 +336,9 @@ def _chunk(call: Call) -> Value:
     form = call.name.rpartition(".")[2]
     length = operators.divide_dimension(call.context, call.tensor, axis, count, call.node, call.frame, form)
     piece = call.result((*shape[:axis], length, *shape[axis + 1 :]))
-    known = isinstance(count, Const) and isinstance(count.value, int) and 0 < count.value <= 16
-    return Sequence("tuple", [piece] * count.value if known else None, piece)  # type: ignore[union-attr, operator]
+    if isinstance(count, Const) and isinstance(count.value, int) and 0 < count.value <= 16:
+        return Sequence("tuple", [piece for _ in range(count.value)], piece)
+    return Sequence("tuple", None, piece)
 
 
 def _split(call: Call) -> Value:
@@ -347,6 +348,8 @@ def _split(call: Call) -> Value:
         if sizes.items is None:
             return Sequence("tuple", None, call.result(None, exact=False))
         lengths = [as_size(s) or some() for s in sizes.items]
+        if shape is not None and axis is not None and shape[axis].depends and not any(n.depends for n in lengths):
+            call.specialize("split to a fixed size", call.tensor)
         if shape is None or axis is None:
             return Sequence("tuple", [call.result(None, exact=False) for _ in lengths], UNKNOWN)
         return Sequence("tuple", [call.result((*shape[:axis], n, *shape[axis + 1 :])) for n in lengths], UNKNOWN)
@@ -365,8 +368,9 @@ def _split(call: Call) -> Value:
         )
     count = shape[axis].divide(length)
     piece = call.result((*shape[:axis], length, *shape[axis + 1 :]))
-    known = count is not None and count.constant is not None and count.constant <= 16
-    return Sequence("tuple", [piece] * count.constant if known and count else None, piece)  # type: ignore[operator]
+    if count is not None and count.constant is not None and count.constant <= 16:
+        return Sequence("tuple", [piece for _ in range(count.constant)], piece)
+    return Sequence("tuple", None, piece)
 
 
 def _unbind(call: Call) -> Value:
@@ -464,8 +468,8 @@ def _size(call: Call) -> Value:
     return Unknown("a dimension", tainted=True)
 
 
-def _as_expression(call: Call) -> object:
-    return call.node
+def _as_expression(call: Call) -> ast.expr | None:
+    return call.node if isinstance(call.node, ast.expr) else None
 
 
 def _numel(call: Call) -> Value:
@@ -497,10 +501,6 @@ def _contiguous(call: Call) -> Value:
     return Static("contiguous", "bool")
 
 
-def _unbacked_bool(call: Call) -> Value:
-    return _reads_data("bool")(call)
-
-
 # Functions
 
 
@@ -523,7 +523,7 @@ def _creation(start: int) -> Handler:
 def _full(start: int) -> Handler:
     def handler(call: Call) -> Value:
         sizes = call.argument(start, "size")
-        inner = [sizes] if not isinstance(sizes, Sequence) else list(sizes.items or [UNKNOWN])
+        inner: list[Value] = [sizes] if not isinstance(sizes, Sequence) else list(sizes.items or [UNKNOWN])
         return _creation(0)(Call(call.context, call.name, inner, {}, call.node, call.frame))
 
     return handler
@@ -549,6 +549,14 @@ def _linspace(call: Call) -> Value:
     if isinstance(steps, Int) and steps.size.depends:
         call.specialize("linspace", steps)
     return derived((as_size(steps) or some(),), steps)
+
+
+def _triangle(call: Call) -> Value:
+    """`tril_indices` and `triu_indices` count their results in Python."""
+    sides = [v for v in call.args[:2] if isinstance(v, Int) and v.size.depends]
+    if sides:
+        call.specialize(call.name, *sides)
+    return Tensor((Size.const(2), some()))
 
 
 def _as_tensor(call: Call) -> Value:
@@ -659,7 +667,9 @@ def _einsum(call: Call) -> Value:
 
 
 def _equal(call: Call) -> Value:
-    return _unbacked_bool(call)
+    """`torch.equal` and the like return a bool of Python, so the call itself needs the values."""
+    decisions.emit_data(call.context, call.node, call.frame, call.tensor, f"{call.name.rpartition('.')[2]}()")
+    return Static("equal", "bool")
 
 
 def _compile(call: Call) -> Value:
@@ -967,6 +977,7 @@ _FUNCTIONS: dict[str, Handler] = {
     "stack": _stack,
     "arange": _arange,
     "linspace": _linspace,
+    **dict.fromkeys(("tril_indices", "triu_indices"), _triangle),
     "as_tensor": _as_tensor,
     "tensor": _tensor,
     "einsum": _einsum,

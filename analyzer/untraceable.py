@@ -9,6 +9,7 @@ from __future__ import annotations
 #: Dotted name of a function, or of a package with a trailing dot, to the id of the graph break it causes.
 UNTRACEABLE: dict[str, str] = {
     "time.": "GB0007",
+    "logging.": "GB6215",
     "warnings.warn": "GB0007",
     "warnings.warn_explicit": "GB0007",
     "subprocess.": "GB0007",
@@ -49,8 +50,9 @@ UNTRACEABLE: dict[str, str] = {
     "sys.stdout.": "GB0156",
     "sys.stderr.": "GB0156",
     "builtins.__import__": "GB0007",
+    "os.environ.pop": "GB0007",
+    "os.environ.update": "GB0007",
     "torch.Generator": "GB6270",
-    "copy.deepcopy": "GB0363",
 }
 
 

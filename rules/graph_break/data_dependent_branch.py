@@ -17,6 +17,8 @@ _REASONS = {
     "index": "the list index `{text}` comes out of a tensor",
     "dict key": "the key `{text}` comes out of a tensor",
 }
+#: Calls that need the number themselves.
+_CALLS = ("math.", "equal()", "allclose()", "is_nonzero()")
 
 
 class DataDependentBranch(GraphBreakRule):
@@ -25,8 +27,9 @@ class DataDependentBranch(GraphBreakRule):
     ## What it flags
 
     A branch, a loop bound, a list index or a dict key that needs a number which only the data tells: the results of
-    `.item()`, `.tolist()`, `int(t)`, `float(t)`, `bool(t)` and `not t`, of `torch.equal` and `is_nonzero`, and the
-    length of `nonzero()`, `unique()`, `masked_select()` and `x[mask]`. `math` functions of such a number count too.
+    `.item()`, `.tolist()`, `int(t)`, `float(t)` and `bool(t)`, and the length of `nonzero()`, `unique()`, `masked_select()`
+    and `x[mask]`. Calls that need such a number themselves count too: `torch.equal`, `torch.allclose`, `is_nonzero`, and
+    functions of `math` on a tensor.
 
     It does not flag reading the number. TorchDynamo captures `.item()` as an unknown number that may be used in
     arithmetic and as an operand. (On a GPU it makes the host wait, which is a matter of CUDA graphs.)
@@ -77,7 +80,7 @@ class DataDependentBranch(GraphBreakRule):
         name="data-dependent-branch",
         promise=Promise.CAPTURE,
         severity=Severity.ERROR,
-        proof="data-dependent",
+        proof="data-dependent, graph-break",
         graph_breaks=("GB0033",),
     )
     events: ClassVar[tuple[type[Event], ...]] = (DataDecision,)
@@ -87,7 +90,10 @@ class DataDependentBranch(GraphBreakRule):
         assert isinstance(event, DataDecision)
         if event.form == "assert":
             return
-        reason = _REASONS.get(event.form, f"{construct(event.form)} on `{{text}}`, which comes out of a tensor")
+        if event.form.startswith(_CALLS):
+            reason = "`{text}` computes with the values of a tensor in Python"
+        else:
+            reason = _REASONS.get(event.form, f"{construct(event.form)} on `{{text}}`, which comes out of a tensor")
         yield Report(
             f"{reason.format(text=event.text)}: its value is not known while the graph is captured",
             help="make the same computation for every batch and choose with a mask, `torch.where` or `torch.cond`, "

@@ -17,14 +17,15 @@ class TensorTruthValue(GraphBreakRule):
 
     ## What it flags
 
-    A tensor where Python asks for a truth value: `if`, `while`, a conditional expression, `and`, `or`, a chained
+    A tensor where Python asks for a truth value: `if`, `while`, a conditional expression, `and`, `or`, `not`, a chained
     comparison, `in`, the builtins `any` and `all`, and an `assert` whose message formats a tensor. Comparisons and
     reductions of tensors are tensors, so `x.max() > 1` counts, and so does a buffer that is used as a flag.
 
     It does not flag `x is None`, questions about dtype, device, rank or type, the truth of a list of tensors, operators
-    that stay in the tensor program (`&`, `|`, `~`, `torch.where`, `torch.cond`), or an `assert` on a tensor without
-    message or with a constant one, which becomes a check inside the graph. `not x`, `bool(x)` and `torch.equal(x, y)`
-    are captured as unknown booleans: deciding on these is `data-dependent-branch`.
+    that stay in the tensor program (`&`, `|`, `~`, `torch.where`, `torch.cond`), or an `assert` of nothing but a tensor
+    without message or with a constant one, which becomes a check inside the graph. (`assert not x.any()` does not.)
+    Numbers and booleans that are read out of a tensor, such as `bool(x)`, `x.item()` and `torch.equal(x, y)`, are matters
+    of `data-dependent-branch`.
 
     ## Why it matters
 
@@ -77,7 +78,7 @@ class TensorTruthValue(GraphBreakRule):
         name="tensor-truth-value",
         promise=Promise.CAPTURE,
         severity=Severity.ERROR,
-        proof="graph-break",
+        proof="graph-break, data-dependent",
         graph_breaks=("GB0170",),
     )
     events: ClassVar[tuple[type[Event], ...]] = (TensorTruth,)

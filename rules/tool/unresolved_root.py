@@ -61,4 +61,6 @@ class UnresolvedCompiledRoot(Rule):
     def check(self, event: Event) -> Iterator[Report]:
         """Report every root that was not found."""
         assert isinstance(event, UnresolvedRoot)
-        yield Report(f"cannot check `{event.name}`: {event.reason}", help="code that no other root reaches is not checked")
+        yield Report(
+            f"cannot check `{event.name}`: {event.reason}", help="code that no other root reaches is not checked"
+        )
