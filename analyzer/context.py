@@ -54,6 +54,7 @@ class Context:
         self.contract = Contract.VLLM
         self.quiet = 0
         self.conditions = 0
+        self.alternatives = 0
         self.functions: set[FunctionInfo] = set()
         """Functions interpreted aloud since the set was last cleared."""
         self.unresolved: set[str] = set()
@@ -86,12 +87,21 @@ class Context:
 
     @contextmanager
     def conditionally(self, *, active: bool = True) -> Iterator[None]:
-        """Interpret an arm of a condition that depends on configuration."""
+        """Interpret an arm of a condition that depends on configuration; counts within one function."""
         self.conditions += active
         try:
             yield
         finally:
             self.conditions -= active
+
+    @contextmanager
+    def alternatively(self) -> Iterator[None]:
+        """Interpret one of several implementations, of which configuration or platform choose one."""
+        self.alternatives += 1
+        try:
+            yield
+        finally:
+            self.alternatives -= 1
 
     def emit(
         self,
@@ -112,7 +122,7 @@ class Context:
                 span=frame.module.source.span(node),
                 confidence=Confidence.HIGH if exact else Confidence.MEDIUM,
                 steps=_path(trail, frame),
-                **{"text": self.text(node, frame), "conditional": self.conditions > 0, **fields},  # type: ignore[arg-type]
+                **{"text": self.text(node, frame), "conditional": self.conditions + self.alternatives > 0, **fields},
             )
         )
 

@@ -89,7 +89,7 @@ def compare_sequences(context: Context, name: str, left: Value, right: Value, no
     together = conditions[0] if len(conditions) == 1 else Condition("and", tuple(conditions))
     if name == "!=":
         together = Condition("not", (together,))
-    if any(c is not None and c.size.constant is None for c in causes if isinstance(c, Int)):
+    if any(c.size.constant is None for c in causes if isinstance(c, Int)):
         context.emit(SizeSpecialization, node, frame, *causes[:1], form="shape comparison")
     return Static("comparison", "bool")
 

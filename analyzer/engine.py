@@ -75,10 +75,10 @@ def check(settings: Settings, rules: Sequence[type[Rule]]) -> CheckResult:
         FileNotFoundError: one of the paths does not exist.
     """
     found = discovery.discover(settings)
-    files = [(path, None) for path in found.files]
+    files: list[tuple[Path, bytes | None]] = [(path, None) for path in found.files]
     if settings.stdin is not None:
         name, data = settings.stdin
-        files.append((Path(os.path.normpath(settings.base / name)), data))  # type: ignore[arg-type]
+        files.append((Path(os.path.normpath(settings.base / name)), data))
     judge = Judge(rules)
     for problem in found.problems:
         judge.add(problem, None)

@@ -220,7 +220,7 @@ class Expressions(Context):
             return operators.tensor_attribute(self, value, name, node, frame)
         if isinstance(value, Layer):
             return operators.layer_attribute(value, name)
-        if isinstance(value, (Function, Partial)) and name in ("func", "__func__", "__wrapped__"):
+        if isinstance(value, (Function, Partial)) and name in ("func", "__func__", "__wrapped__", "maybe_inplace"):
             return value.function if isinstance(value, Partial) else value
         if isinstance(value, Unknown):
             return Unknown(value.reason, tainted=value.tainted)
@@ -541,7 +541,7 @@ class Expressions(Context):
         if NONE in (left, right) and isinstance(op, (ast.Eq, ast.NotEq)) and not isinstance(left, (Static, Unknown)):
             return Const(isinstance(op, ast.NotEq))
         if isinstance(left, Tensor) or isinstance(right, Tensor):
-            return operators.elementwise(self, [left, right], node, frame)
+            return operators.elementwise(self, [left, right], node, frame, "bool")
         if isinstance(left, Unbacked) or isinstance(right, Unbacked):
             return Unbacked("bool", trail_of(left) or trail_of(right))
         if isinstance(left, (Shape, Sequence)) and isinstance(right, (Shape, Sequence)):

@@ -50,12 +50,12 @@ class Promise(str, Enum):
     TOOL = "tool"
 
     @property
-    def title(self) -> str:
+    def phrase(self) -> str:
         """The promise in a few words."""
-        return _PROMISE_TITLES[self]
+        return _PROMISE_PHRASES[self]
 
 
-_PROMISE_TITLES = {
+_PROMISE_PHRASES = {
     Promise.CAPTURE: "capturable as one full graph",
     Promise.ALL_SIZES: "right for every number of tokens",
     Promise.NO_STEP_STATE: "no state that changes between steps",

@@ -145,6 +145,8 @@ def _index_block(
 ) -> None:
     for statement in body:
         if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            if any(ast.unparse(d).rpartition(".")[2] == "overload" for d in statement.decorator_list):
+                continue
             info = FunctionInfo(statement, module, f"{prefix}.{statement.name}")
             bindings.setdefault(statement.name, []).append(info)
         elif isinstance(statement, ast.ClassDef):

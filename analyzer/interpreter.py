@@ -39,6 +39,7 @@ from vllm_lint.analyzer.values import (
     Value,
     choice,
     clock,
+    generalized,
     is_static,
     tainted,
 )
@@ -68,6 +69,7 @@ _TRANSPARENT = {
     "torch.jit.script",
     "torch.compiler.allow_in_graph",
     "torch.compiler.assume_constant_result",
+    "vllm.ir.op.register_op",
 }
 
 #: Decorators whose functions TorchDynamo does not trace into.
@@ -136,8 +138,10 @@ class Interpreter(Statements):
         if name in module.rebound:
             annotation = module.annotations.get(name)
             return self.from_annotation(annotation, frame, name) if annotation else Static(f"{module.name}.{name}")
-        if bindings:
-            return choice(self.binding_value(b, frame) for b in bindings)
+        # `from . import name` in a package's __init__ means the submodule
+        own = [b for b in bindings or () if not (isinstance(b, Import) and (b.module, b.attribute) == (module.name, name))]
+        if own:
+            return choice(self.binding_value(b, frame) for b in own)
         for star in module.star_imports:
             target = self.project.module(star)
             found = self.module_attribute(target, name) if target else None
@@ -262,22 +266,31 @@ class Interpreter(Statements):
         bases = self.external_bases(cls)
         if any(b.startswith("enum.") for b in bases):
             return Static(cls.qualified_name)
-        instance = self._instances[key] = Instance(cls, label=cls.name, typed=typed)
+        if any(b in operators.TENSOR_TYPES for b in bases):
+            data = kwargs.get("data", args[0] if args else UNKNOWN)
+            shape = data.shape if isinstance(data, Tensor) else None
+            return Tensor(shape, exact=isinstance(data, Tensor) and data.exact, parameter=True)
+        instance = self._instances[key] = Instance(cls, typed=typed)
         initializer = self.member(cls, "__init__")
-        if initializer is not None and isinstance(initializer[1], FunctionInfo):
-            with self.silently():
-                function = Function(initializer[1], instance, owner=initializer[0])
-                self.call_function(function, args, kwargs, cls.node, Frame(cls.module, {}))
-        else:
+        if initializer is None or not isinstance(initializer[1], FunctionInfo):
             self._fill_fields(instance, args, kwargs)
+            return instance
+        function = Function(initializer[1], instance, owner=initializer[0])
+        if not self.quiet:  # an object built in a compiled region is built as the region is captured
+            self.call_function(function, args, kwargs, cls.node, Frame(cls.module, {}))
+            return instance
+
+        def construct() -> None:
+            with self.silently():
+                self.call_function(function, args, kwargs, cls.node, Frame(cls.module, {}))
+
+        instance.construct_later(construct)
         return instance
 
     def instance_of(self, cls: ClassInfo) -> Value:
         """Some object of `cls` or a subclass, of which only the declared type is known."""
-        initializer = self.member(cls, "__init__")
-        if initializer is None or not isinstance(initializer[1], FunctionInfo):
-            return self.instantiate(cls, [], {}, typed=True)
-        return self.instantiate(cls, [], {"...": Static()}, typed=True)
+        with self.silently():
+            return self.instantiate(cls, [], {"...": Static()}, typed=True)
 
     def _fill_fields(self, instance: Instance, args: list[Value], kwargs: dict[str, Value]) -> None:
         """What the generated constructor of a dataclass or named tuple does."""
@@ -346,7 +359,7 @@ class Interpreter(Statements):
         if isinstance(callee, Function):
             return self.call_function(callee, args, kwargs, node, frame)
         if isinstance(callee, Choice):
-            with self.conditionally():
+            with self.alternatively():
                 return choice(
                     [self.call(o, args, kwargs, node, frame) for o in callee.options if o != NONE] or [UNKNOWN]
                 )
@@ -369,6 +382,8 @@ class Interpreter(Statements):
         if not self.quiet:
             self.unresolved.add(f"{frame.module.source.name}:{node.lineno}: {self.text(node, frame)}")
         if isinstance(callee, Static):
+            if callee.label in special_calls.STATIC_CALLS:
+                return special_calls.STATIC_CALLS[callee.label]
             if all(is_static(v) for v in values):
                 return Static(f"{callee.label}({', '.join(getattr(a, 'label', '') for a in args)})")
             return Unknown("call of configuration")
@@ -405,8 +420,15 @@ class Interpreter(Statements):
         if special is not None:
             return special(self, args, kwargs, node, frame)
         receiver = function.receiver
-        if isinstance(receiver, Instance) and receiver.typed and info.is_abstract:
-            return self._call_overrides(function, receiver, args, kwargs, node, frame)
+        agreed: Value | None = None
+        if isinstance(receiver, Instance):
+            if special_calls.sets_up_weights(self.project, receiver.cls, info.name):
+                return NONE
+            if receiver.typed and info.is_abstract:
+                return self._call_overrides(function, receiver, args, kwargs, node, frame)
+            if special_calls.is_agreed(self.project, receiver.cls, info.name):
+                agreed = special_calls.agreed_result(info.name, args, kwargs)
+                args, kwargs = self._generalized(args, kwargs)
         if receiver is not None:
             args = [receiver, *args]
         variables = self._bind(function, args, kwargs, node, frame)
@@ -415,16 +437,17 @@ class Interpreter(Statements):
             id(function.owner),
             tuple((k, v.key) for k, v in variables.items()),
             self.quiet > 0,
-            self.conditions > 0,
+            self.alternatives > 0,
             self.contract,
         )
         if key in self._results:
-            return self._results[key]
+            return self._results[key] if agreed is None else agreed
         self._calls += 1
         if key in self._running or self._depth >= _MAX_DEPTH or self._calls > _BUDGET:
             return self._declared_result(function, args)
         self._running.add(key)
         self._depth += 1
+        conditions, self.conditions = self.conditions, 0
         if not self.quiet:
             self.functions.add(info)
         inner = Frame(
@@ -445,10 +468,24 @@ class Interpreter(Statements):
         finally:
             self._running.discard(key)
             self._depth -= 1
+            self.conditions = conditions
         if isinstance(result, Unknown) and not result.tainted:
             result = self._declared_result(function, args)
         self._results[key] = result
-        return result
+        return result if agreed is None else agreed
+
+    def _generalized(self, args: list[Value], kwargs: dict[str, Value]) -> tuple[list[Value], dict[str, Value]]:
+        """Arguments as an implementation sees them that serves many callers: sizes and objects by type only.
+
+        One interpretation of each implementation then does for all layers of all models.
+        """
+
+        def by_type(value: Value) -> Value:
+            if isinstance(value, Instance):
+                return self.instance_of(value.cls)
+            return generalized(value)
+
+        return [by_type(a) for a in args], {k: by_type(v) for k, v in kwargs.items()}
 
     def _run(self, function: Function, frame: Frame) -> Value:
         node = function.info.node
@@ -472,15 +509,23 @@ class Interpreter(Statements):
         frame: Frame,
     ) -> Value:
         """Call an abstract method: any subclass's may be meant."""
+        agreed = None
+        if special_calls.is_agreed(self.project, receiver.cls, function.info.name):
+            agreed = special_calls.agreed_result(function.info.name, args, kwargs)
+        declared = self._declared_result(function, args) if agreed is None else agreed
+        if self.quiet and declared == NONE:
+            return NONE  # a procedure in a constructor: creating weights, mostly
+        args, kwargs = self._generalized(args, kwargs)
         results = []
-        with self.conditionally():
+        with self.alternatively():
             for cls in self.project.subclasses(receiver.cls):
                 binding = cls.members.get(function.info.name, [None])[-1]
                 if isinstance(binding, FunctionInfo) and not binding.is_abstract:
                     instance = self.instance_of(cls)
                     override = self.decorated(Function(binding, instance, owner=cls), Frame(cls.module, {}, owner=cls))
                     results.append(self.call(override, args, kwargs, node, frame))
-        declared = self._declared_result(function, args)
+        if agreed is not None:
+            return agreed
         return choice([r for r in results if not isinstance(r, Unknown)] or [declared])
 
     def opaque_result(self, function: Value, args: list[Value]) -> Value:
@@ -493,6 +538,8 @@ class Interpreter(Statements):
         if isinstance(node, ast.Lambda) or node.returns is None:
             return Unknown("not interpreted", tainted=any(tainted(a) for a in args))
         value = self.from_annotation(node.returns, Frame(function.info.module, {}), f"{function.info.name}()")
+        if isinstance(value, Choice) and any(isinstance(o, Sequence) for o in value.options):
+            return UNKNOWN  # one tensor or several: saying nothing beats following both
         if isinstance(value, Static) and any(tainted(a) or isinstance(a, Tensor) for a in args):
             return Unknown("not interpreted", tainted=any(tainted(a) for a in args))
         return value
@@ -520,11 +567,15 @@ class Interpreter(Statements):
             name = parameter.arg
             if name in bound:
                 continue
-            if name in defaults and not open_call:
+            annotated = self.from_annotation(parameter.annotation, home, name)
+            if name in defaults:
                 with self.silently():
-                    bound[name] = self.evaluate(defaults[name], home)
+                    default = self.evaluate(defaults[name], home)
+                # Where the caller is not known any value of the type may come, or the default.
+                typed = open_call and annotated != Static(name)
+                bound[name] = choice([default, annotated]) if typed else default
             else:
-                bound[name] = self.from_annotation(parameter.annotation, home, name)
+                bound[name] = annotated
         if arguments.vararg:
             extra = args[len(positional) :]
             bound[arguments.vararg.arg] = Sequence("tuple", None if open_call else list(extra), UNKNOWN)

@@ -30,7 +30,7 @@ class Judge:
             try:
                 for report in rule.check(event):
                     self.merge([_finding(rule, event, report, root)])
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  one broken rule does not stop the others
                 message = f"{type(error).__name__}: {error}"
                 self.errors.add(ToolError(message, path=event.span.path, rule=rule.meta.code))
 

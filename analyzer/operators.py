@@ -122,6 +122,11 @@ def derived(shape: Iterable[Size] | None, *sources: Value, dtype: str = "", exac
     )
 
 
+def strided(tensor: Tensor, *, active: bool = True) -> Tensor:
+    """A view of `tensor` that skips elements or runs through them in another order."""
+    return replace(tensor, strided=True) if active and tensor.shape is not None else tensor
+
+
 def some() -> Size:
     """A dimension that is fixed at capture and of which nothing else is known."""
     return Size.static("?")
@@ -201,7 +206,7 @@ def tensor_attribute(context: Context, tensor: Tensor, name: str, node: Located,
     if name in ("ndim",):
         return Const(len(tensor.shape)) if tensor.shape is not None and not tensor.open else Static("ndim", "int")
     if name in ("T", "mT") and tensor.shape is not None and len(tensor.shape) >= 2:
-        return derived((*tensor.shape[:-2], tensor.shape[-1], tensor.shape[-2]), tensor)
+        return strided(derived((*tensor.shape[:-2], tensor.shape[-1], tensor.shape[-2]), tensor))
     if name in ("data", "real", "imag"):
         return tensor
     if name in ("dtype", "device", "layout", "is_cuda", "is_cpu", "requires_grad", "itemsize", "is_sparse", "grad_fn"):
@@ -229,7 +234,6 @@ def elementwise(context: Context, values: list[Value], node: Located, frame: Fra
         return derived(
             largest.shape if largest and len(largest.shape or ()) > 1 else None, *tensors, dtype=dtype, exact=False
         )
-    _combine_inputs(context, known, node, frame)
     rank = max(len(t.shape or ()) for t in known)
     result = list[Size]()
     for axis in range(-rank, 0):
@@ -256,16 +260,6 @@ def _broadcast(context: Context, sizes: list[tuple[Tensor, Size]], node: Located
             context.emit(SizeSpecialization, node, frame, tensor, form="broadcast with a fixed size")
             break
     return size
-
-
-def _combine_inputs(context: Context, tensors: list[Tensor], node: Located, frame: Frame) -> None:
-    dynamic = [t for t in tensors if t.shape and t.shape[0].depends]
-    if (
-        len(dynamic) > 1
-        and len({t.inputs for t in dynamic}) > 1
-        and len({t.shape and t.shape[0] for t in dynamic}) == 1
-    ):
-        decisions.combine(context, list(dynamic), node, frame)
 
 
 def matmul(left: Value, right: Value) -> Value:
@@ -379,7 +373,8 @@ def reshape(context: Context, tensor: Tensor, sizes: list[Value], node: Located,
     if tensor.shape is None:
         return derived(None if hole is not None else [w or some() for w in wanted], tensor, *sizes, exact=False)
     total = product(tensor.shape)
-    _combine_views(context, tensor, sizes, node, frame)
+    if hole is not None and tensor.strided:
+        _combine_views(context, tensor, sizes, node, frame)
     exact = tensor.exact and all(getattr(s, "exact", True) for s in sizes)
     if hole is None:
         if total.depends and not known.depends:
@@ -397,6 +392,11 @@ def _first(value: Value) -> Value:
 
 
 def _combine_views(context: Context, tensor: Tensor, sizes: list[Value], node: Located, frame: Frame) -> None:
+    """A view that is not contiguous and leaves a dimension to be computed.
+
+    Measured without a common shape id: views that are contiguous or name all sizes, and element-wise operations, are
+    captured with a check in the graph.
+    """
     for size in sizes:
         if isinstance(size, Int) and size.size.depends and tensor.depends and size.inputs - tensor.inputs:
             decisions.combine(context, [tensor, size], node, frame)
@@ -422,7 +422,7 @@ def _divides(
     context: Context, total: Size, known: Size, tensor: Tensor, node: Located, frame: Frame, form: str
 ) -> None:
     """Report a view of `total` elements as `known` (times a free dimension) that does not hold for every token count."""
-    if _statics(total) - _statics(known) and _statics(known) - _statics(total):
+    if _is_mixed(total) or (_statics(total) - _statics(known) and _statics(known) - _statics(total)):
         return
     remainder = Condition("==", (Size.operation("mod", total, known), Size.const(0)))
     if remainder.changes_at() is not None and remainder.decide() is not True:
@@ -437,6 +437,12 @@ def _report_division(
     holds = Condition("==", (Size.operation("mod", top, bottom), Size.const(0)))
     if holds.decide() is not True and holds.changes_at() is not None:
         context.emit(SizeDivision, node, frame, tensor, form=form, divisor=repr(bottom), exact=not tensor.open)
+
+
+def _is_mixed(size: Size) -> bool:
+    """Whether the size follows from tokens and unknown numbers by more than a product."""
+    atoms = [atom for monomial, _ in size.terms for atom in monomial if len(atom) == 3]
+    return any(any(o.depends for o in atom[2]) and any(_statics(o) for o in atom[2]) for atom in atoms)
 
 
 def _statics(size: Size) -> frozenset[str]:
@@ -459,7 +465,7 @@ def divide_dimension(
 ) -> Size:
     """The length of each of `count` equal pieces along `axis`."""
     assert tensor.shape is not None
-    size, pieces = tensor.shape[axis], as_size(count)
+    size, pieces = tensor.shape[axis], as_size(_first(count))
     if pieces is None:
         return some()
     exact = size.divide(pieces)

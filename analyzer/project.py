@@ -13,7 +13,7 @@ from vllm_lint.analyzer.source import SourceFile, read_source
 #: Packages that are read where the checked files import them; others stay external.
 INSTALLED_PACKAGES = ("vllm",)
 
-_CLASS_HEADER = re.compile(r"^[ \t]*class[ \t]+(\w+)[ \t]*\(([^)]*)\)", re.M)
+_CLASS_HEADER = re.compile(r"^[ \t]*class[ \t]+(\w+)[ \t]*\(([^)]*)\)", re.MULTILINE)
 
 
 class Project:

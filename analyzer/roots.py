@@ -116,7 +116,7 @@ def enter(interpreter: Interpreter, compiled: CompiledRoot) -> None:
             kwargs[parameter.arg] = _dynamic_value(argument, declared, own_symbol=encoder)
         else:
             kwargs[parameter.arg] = declared
-    interpreter.call_function(function, args, kwargs, compiled.function.node, home)  # type: ignore[arg-type]
+    interpreter.call_function(function, args, kwargs, compiled.function.node, home)
 
 
 # Decorated classes
@@ -306,14 +306,14 @@ def _token_tensor(argument: Argument, *, own_symbol: bool) -> Tensor:
 
 def _torch_compile_roots(interpreter: Interpreter, module: ModuleInfo) -> Iterator[CompiledRoot]:
     home = Frame(module, {})
-    for owner, function in _functions(module):
-        node = function.node
+    for owner, decorated in _functions(module):
+        node = decorated.node
         if isinstance(node, ast.Lambda):
             continue
         for decorator in node.decorator_list:
             if interpreter.qualified_name(decorator, home) == "torch.compile":
                 span = module.source.span(decorator)
-                yield _root(interpreter, function, owner, _compile_contract(decorator), span, None)
+                yield _root(interpreter, decorated, owner, _compile_contract(decorator), span, None)
     for owner, call in _compile_calls(module):
         target = call.args[0] if call.args else None
         if isinstance(call.func, ast.Attribute) and not call.args and isinstance(call.func.value, ast.Attribute):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Union
 
 #: ("n", name) token symbol; ("s", label) static; ("op", name, operands) anything else.
@@ -203,23 +204,17 @@ class Condition:
 
     def decide(self) -> bool | None:
         """The truth if it is the same for every number of tokens and every static, else None."""
-        truths = {truth for _, truth in self._samples((0, 1, 2, 3))}
-        return truths.pop() if len(truths) == 1 else None
+        return _decide(self)
 
     def changes_at(self) -> tuple[int, ...] | None:
         """Token counts with the rarer answer, under the first choice of statics for which the answer varies.
 
         None if the answer never varies with the token count.
         """
-        for seed in range(6):
-            by_truth: dict[bool, list[int]] = {True: [], False: []}
-            for tokens, truth in self._samples((seed,)):
-                by_truth[truth].append(tokens)
-            if by_truth[True] and by_truth[False]:
-                return tuple(min(by_truth.values(), key=len))
-        return None
+        return _changes_at(self)
 
-    def _samples(self, seeds: Iterable[int]) -> Iterable[tuple[int, bool]]:
+    def samples(self, seeds: Iterable[int]) -> Iterable[tuple[int, bool]]:
+        """Token counts with the truth there, for each choice of statics in `seeds`."""
         for seed in seeds:
             for tokens in SAMPLES:
                 try:
@@ -235,6 +230,28 @@ class Condition:
 
     def __repr__(self) -> str:
         return f"{self.operator}({', '.join(map(repr, self.operands))})"
+
+
+@lru_cache(maxsize=None)
+def _decide(condition: Condition) -> bool | None:
+    first: bool | None = None
+    for _, truth in condition.samples(range(4)):
+        if first is None:
+            first = truth
+        elif truth != first:
+            return None
+    return first
+
+
+@lru_cache(maxsize=None)
+def _changes_at(condition: Condition) -> tuple[int, ...] | None:
+    for seed in range(6):
+        by_truth: dict[bool, list[int]] = {True: [], False: []}
+        for tokens, truth in condition.samples((seed,)):
+            by_truth[truth].append(tokens)
+        if by_truth[True] and by_truth[False]:
+            return tuple(min(by_truth.values(), key=len))
+    return None
 
 
 _COMPARISONS: Mapping[str, Callable[..., bool]] = {

@@ -7,18 +7,23 @@ registries, or communication between ranks.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeAlias
 
 from vllm_lint.analyzer import builtin_calls, torch_calls, untraceable
 from vllm_lint.analyzer.context import Context, Frame
-from vllm_lint.analyzer.events import LibraryCall
+from vllm_lint.analyzer.events import LibraryCall, SizeSpecialization
+from vllm_lint.analyzer.index import ClassInfo
+from vllm_lint.analyzer.project import Project
 from vllm_lint.analyzer.sizes import Size
 from vllm_lint.analyzer.source import Located
 from vllm_lint.analyzer.values import (
     FALSE,
+    TRUE,
     NONE,
     UNKNOWN,
     Const,
+    Instance,
     Layer,
     Mapping,
     Partial,
@@ -27,10 +32,12 @@ from vllm_lint.analyzer.values import (
     Tensor,
     Unknown,
     Value,
+    as_size,
     choice,
     element_of,
     is_static,
     tainted,
+    tensor_among,
     trail_of,
 )
 
@@ -42,6 +49,10 @@ GLOBALS: dict[str, Value] = {
     "vllm.envs": Static("vllm.envs"),
     "vllm.platforms.current_platform": Static("current_platform"),
 }
+
+
+#: Calls on objects of unknown type whose result is the same on every platform that compiles.
+STATIC_CALLS: dict[str, Value] = {"current_platform.opaque_attention_op": TRUE}
 
 
 def _logger(context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame) -> Value:
@@ -73,7 +84,7 @@ def _reduce_scatter(
 
 def _scaled(args: list[Value], kwargs: dict[str, Value], scale: Callable[[Size, Size], Size]) -> Value:
     """A tensor whose dimension `dim` grows or shrinks with the number of ranks."""
-    tensor = args[0] if args else kwargs.get("input_", UNKNOWN)
+    tensor = tensor_among(args[0] if args else kwargs.get("input_", UNKNOWN))
     dim = kwargs.get("dim", args[1] if len(args) > 1 else Const(-1))
     if (
         not isinstance(tensor, Tensor)
@@ -119,8 +130,63 @@ CALLS: dict[str, Handler] = {
     "vllm.model_executor.models.utils.make_layers": _make_layers,
     "vllm.model_executor.models.utils.PPMissingLayer": _missing_layer,
     "vllm.model_executor.layers.utils.PPMissingLayer": _missing_layer,
+    "vllm.model_executor.utils.set_weight_attrs": _nothing,
     "vllm.utils.torch_utils.direct_register_custom_op": _nothing,
 }
+
+
+def _linear_method(args: list[Value], kwargs: dict[str, Value]) -> Value | None:
+    """`LinearMethodBase.apply(layer, x, bias)`: as wide as the layer says."""
+    layer = kwargs.get("layer", args[0] if args else UNKNOWN)
+    x = tensor_among(kwargs.get("x", args[1] if len(args) > 1 else UNKNOWN))
+    if x is None or not x.shape:
+        return None
+    width = layer.attributes.get("output_size_per_partition") if isinstance(layer, Instance) else None
+    size = as_size(width) if width is not None else None
+    return replace(x, shape=(*x.shape[:-1], size or Size.static("?")), open=False)
+
+
+def _embedding_method(args: list[Value], kwargs: dict[str, Value]) -> Value | None:
+    """`QuantizeMethodBase.embedding(layer, ids)`."""
+    ids = tensor_among(kwargs.get("input_", args[1] if len(args) > 1 else UNKNOWN))
+    if ids is None or ids.shape is None:
+        return None
+    return replace(ids, shape=(*ids.shape, Size.static("width")), open=False)
+
+
+#: Methods whose result all implementations agree on, by name: the class that declares the method, and the result.
+_AGREED: dict[str, tuple[str, Callable[[list[Value], dict[str, Value]], Value | None]]] = {
+    "apply": ("vllm.model_executor.layers.linear.LinearMethodBase", _linear_method),
+    "embedding": ("vllm.model_executor.layers.quantization.base_config.QuantizeMethodBase", _embedding_method),
+}
+
+
+#: Methods that only fill in the weights of a layer, by name: the class that declares them.
+_WEIGHT_SETUP = {
+    "create_weights": "vllm.model_executor.layers.quantization.base_config.QuantizeMethodBase",
+    "process_weights_after_loading": "vllm.model_executor.layers.quantization.base_config.QuantizeMethodBase",
+}
+
+
+def sets_up_weights(project: Project, cls: ClassInfo, name: str) -> bool:
+    """Whether the method does nothing that a compiled region could tell but create weights."""
+    return name in _WEIGHT_SETUP and _derives(project, cls, _WEIGHT_SETUP[name])
+
+
+def _derives(project: Project, cls: ClassInfo, base: str) -> bool:
+    return any(not isinstance(b, str) and b.qualified_name == base for b in project.linearization(cls))
+
+
+def is_agreed(project: Project, cls: ClassInfo, name: str) -> bool:
+    """Whether all implementations of the method agree on its result."""
+    if name not in _AGREED:
+        return False
+    return _derives(project, cls, _AGREED[name][0])
+
+
+def agreed_result(name: str, args: list[Value], kwargs: dict[str, Value]) -> Value | None:
+    """The result that all implementations agree on; None where the arguments do not tell it."""
+    return _AGREED[name][1](args, kwargs)
 
 
 # Libraries
@@ -148,6 +214,11 @@ def call_external(
             tensor=any(isinstance(v, Tensor) for v in values),
             token=any(tainted(v) for v in values),
         )
+    if name.startswith("numpy.") and name != "numpy.arange":
+        sizes = [v for v in (*args, *kwargs.values()) if tainted(v)]
+        if sizes and not any(isinstance(v, Tensor) for v in args):
+            context.emit(SizeSpecialization, node, frame, *sizes[:1], form="numpy")
+            return Static(f"{name}()")
     handler = _LIBRARY.get(name)
     if handler is not None:
         return handler(context, args, kwargs, node, frame)
@@ -176,6 +247,28 @@ def _chain(context: Context, args: list[Value], kwargs: dict[str, Value], node: 
     return Sequence("generator", None, choice(element_of(context.as_sequence(a)) for a in args))
 
 
+def _copy(context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame) -> Value:
+    """`copy.copy`: measured to be traced for objects and tuples only."""
+    value = args[0] if args else UNKNOWN
+    if isinstance(value, (Mapping, Tensor)) or (isinstance(value, Sequence) and value.kind in ("list", "set")):
+        context.emit(LibraryCall, node, frame, name="copy.copy", tensor=isinstance(value, Tensor))
+    return value
+
+
+def _deep_copy(context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame) -> Value:
+    """`copy.deepcopy`: measured to be traced for everything but tensors."""
+    value = args[0] if args else UNKNOWN
+    if isinstance(value, Tensor):
+        context.emit(LibraryCall, node, frame, value, name="copy.deepcopy", tensor=True)
+    return value
+
+
+def _shared_library(
+    context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame
+) -> Value:
+    return Layer("ctypes.CDLL")
+
+
 def _second_argument(
     context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame
 ) -> Value:
@@ -184,6 +277,10 @@ def _second_argument(
 
 def _empty_mapping(context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame) -> Value:
     return Mapping(None, UNKNOWN)
+
+
+def _tuple(context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame) -> Value:
+    return context.as_sequence(args[0]) if args else UNKNOWN
 
 
 def _reduce(context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame) -> Value:
@@ -201,6 +298,7 @@ def _reduce(context: Context, args: list[Value], kwargs: dict[str, Value], node:
 
 
 _LIBRARY: dict[str, Handler] = {
+    "torch.Size": _tuple,
     "logging.getLogger": _logger,
     "functools.partial": _partial,
     "functools.reduce": _reduce,
@@ -210,7 +308,10 @@ _LIBRARY: dict[str, Handler] = {
     "itertools.chain": _chain,
     "typing.cast": _second_argument,
     "dataclasses.field": _nothing,
-    "copy.copy": _first_argument,
+    "copy.copy": _copy,
+    "copy.deepcopy": _deep_copy,
+    "ctypes.CDLL": _shared_library,
+    "ctypes.cdll.LoadLibrary": _shared_library,
     "collections.defaultdict": _empty_mapping,
     "collections.OrderedDict": _empty_mapping,
     "torch.distributed.all_reduce": _nothing,

@@ -5,6 +5,7 @@ A function of the `torch` namespace whose first argument is a tensor is looked u
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -12,13 +13,14 @@ from vllm_lint.analyzer import decisions, operators
 from vllm_lint.analyzer.context import Context, Frame
 from vllm_lint.analyzer.events import LibraryCall, SizeDivision, SizeSpecialization
 from vllm_lint.analyzer.operators import ONE, derived, product, some, some_int
-from vllm_lint.analyzer.sizes import Size
+from vllm_lint.analyzer.sizes import Condition, Size
 from vllm_lint.analyzer.source import Located
 from vllm_lint.analyzer.values import (
     FALSE,
     NONE,
     TRUE,
     UNKNOWN,
+    Bool,
     Choice,
     Const,
     Float,
@@ -285,19 +287,20 @@ def _transpose(call: Call) -> Value:
     b = second % len(shape)
     swapped = list(shape)
     swapped[a], swapped[b] = swapped[b], swapped[a]
-    return call.result(tuple(swapped))
+    return operators.strided(call.result(tuple(swapped)), active=a != b)
 
 
 def _permute(call: Call) -> Value:
     shape, order = call.tensor.shape, call.sizes(1, "dims")
     if shape is None or len(order) != len(shape) or not all(isinstance(o, Const) for o in order):
         return call.result(None, exact=False)
-    return call.result(tuple(shape[o.value] for o in order if isinstance(o, Const) and isinstance(o.value, int)))
+    moved = [o.value for o in order if isinstance(o, Const) and isinstance(o.value, int)]
+    return operators.strided(call.result(tuple(shape[i] for i in moved)), active=moved != sorted(moved))
 
 
 def _t(call: Call) -> Value:
     shape = call.tensor.shape
-    return call.result(None if shape is None else shape[::-1], exact=shape is not None)
+    return operators.strided(call.result(None if shape is None else shape[::-1], exact=shape is not None))
 
 
 def _expand(call: Call) -> Value:
@@ -352,7 +355,8 @@ def _split(call: Call) -> Value:
             call.specialize("split to a fixed size", call.tensor)
         if shape is None or axis is None:
             return Sequence("tuple", [call.result(None, exact=False) for _ in lengths], UNKNOWN)
-        return Sequence("tuple", [call.result((*shape[:axis], n, *shape[axis + 1 :])) for n in lengths], UNKNOWN)
+        pieces = [call.result((*shape[:axis], n, *shape[axis + 1 :])) for n in lengths]
+        return Sequence("tuple", [operators.strided(p, active=axis > 0) for p in pieces], UNKNOWN)
     length = as_size(sizes)
     if shape is None or axis is None or length is None:
         return Sequence("tuple", None, call.result(None, exact=False))
@@ -388,7 +392,8 @@ def _narrow(call: Call) -> Value:
     shape, axis, length = call.tensor.shape, call.axis(1), as_size(call.argument(3, "length"))
     if shape is None or axis is None:
         return call.result(None, exact=False)
-    return call.result((*shape[:axis], length or some(), *shape[axis + 1 :]), exact=length is not None)
+    piece = call.result((*shape[:axis], length or some(), *shape[axis + 1 :]), exact=length is not None)
+    return operators.strided(piece, active=axis > 0)
 
 
 def _index_select(call: Call) -> Value:
@@ -498,6 +503,11 @@ def _stride(call: Call) -> Value:
 
 
 def _contiguous(call: Call) -> Value:
+    """A transposed view with tokens behind another dimension is contiguous for one token only."""
+    shape = call.tensor.shape
+    if call.tensor.strided and shape and not shape[0].depends:
+        tokens = next((d for d in shape if d.depends), ONE)
+        return Bool(Condition("==", (tokens, ONE)), call.tensor.trail, call.tensor.inputs, call.tensor.exact)
     return Static("contiguous", "bool")
 
 
@@ -591,8 +601,6 @@ def _cat(call: Call) -> Value:
     total = sum((k.shape[axis] for k in known if k.shape), Size.const(0))
     if not exact:
         total = Size.operation("max", total, Size.static("cat")) if total.depends else some()
-    if axis != 0 and exact:
-        operators._combine_inputs(call.context, known, call.node, call.frame)
     shape = [next((k.shape[i] for k in known if k.shape and k.shape[i].depends), s) for i, s in enumerate(first.shape)]
     shape[axis] = total
     return derived(shape, *known, exact=exact)

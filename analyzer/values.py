@@ -7,8 +7,8 @@ value, takes no part in equality, so that a function is interpreted once for eac
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Union
 
 from vllm_lint.analyzer.findings import Span, Step
@@ -153,13 +153,15 @@ class Tensor:
     parameter: bool = False
     unbacked: bool = False
     """Whether the first dimension is a size that comes from data."""
+    strided: bool = False
+    """Whether it is a view that is known not to be contiguous, save for single rows."""
     trail: Trail | None = field(default=None, compare=False)
     inputs: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
     def key(self) -> Hashable:
         """What equality is decided by."""
-        return ("tensor", self.shape, self.dtype, self.open, self.exact, self.parameter, self.unbacked)
+        return ("tensor", self.shape, self.dtype, self.open, self.exact, self.parameter, self.unbacked, self.strided)
 
     @property
     def depends(self) -> bool:
@@ -208,15 +210,32 @@ class Mapping:
         return ("dict", items, self.element.key if items is None else None)
 
 
-@dataclass(eq=False)
 class Instance:
-    """An object of a class of the program. Attributes hold the join of all that is assigned to them."""
+    """An object of a class of the program. Attributes hold the join of all that is assigned to them.
 
-    cls: ClassInfo
-    attributes: dict[str, Value] = field(default_factory=dict)
-    label: str = ""
-    typed: bool = False
-    """Whether only the declared type is known, so that a subclass may stand here."""
+    `typed` means that only the declared type is known, so that a subclass may stand here. The constructor is
+    interpreted when an attribute is first asked for: of most objects, none ever is.
+    """
+
+    __slots__ = ("_attributes", "_construct", "cls", "typed")
+
+    def __init__(self, cls: ClassInfo, *, typed: bool = False) -> None:
+        self.cls = cls
+        self.typed = typed
+        self._attributes: dict[str, Value] = {}
+        self._construct: Callable[[], None] | None = None
+
+    def construct_later(self, construct: Callable[[], None]) -> None:
+        """Have `construct` fill in the attributes once they are needed."""
+        self._construct = construct
+
+    @property
+    def attributes(self) -> dict[str, Value]:
+        """Attributes set on the object, by name."""
+        if self._construct is not None:
+            construct, self._construct = self._construct, None
+            construct()
+        return self._attributes
 
     @property
     def key(self) -> Hashable:
@@ -415,6 +434,11 @@ def options(value: Value) -> tuple[Value, ...]:
     return value.options if isinstance(value, Choice) else (value,)
 
 
+def tensor_among(value: Value) -> Tensor | None:
+    """The tensor that `value` is or may be, None if there is none."""
+    return next((o for o in options(value) if isinstance(o, Tensor)), None)
+
+
 def choice(values: Iterable[Value]) -> Value:
     """One of `values`, joined as far as needed to stay small."""
     distinct: dict[Hashable, Value] = {}
@@ -424,7 +448,9 @@ def choice(values: Iterable[Value]) -> Value:
     if not distinct:
         return UNKNOWN
     found = list(distinct.values())
-    for merge in (_merge_tensors, _merge_scalars, _merge_containers):
+    if len(found) == 1:
+        return found[0]
+    for merge in (_drop_unknown, _merge_tensors, _merge_scalars, _merge_containers):
         found = merge(found)
     if len(found) == 1:
         return found[0]
@@ -510,6 +536,15 @@ def inputs_of(value: Value) -> frozenset[str]:
     return frozenset()
 
 
+def _drop_unknown(values: list[Value]) -> list[Value]:
+    """A value of which something is known on one path is taken for that on all, but no longer for exact."""
+    unknown = any(isinstance(v, Unknown) for v in values)
+    if not unknown or not any(isinstance(v, (Tensor, Sequence, Instance, Function, Layer)) for v in values):
+        return values
+    rest = [v for v in values if not isinstance(v, Unknown)]
+    return [replace(v, exact=False) if isinstance(v, Tensor) else v for v in rest]
+
+
 def _merge_tensors(values: list[Value]) -> list[Value]:
     """Tensors of one rank are joined dimension by dimension; an unknown shape gives way to a known one."""
     tensors = [v for v in values if isinstance(v, Tensor)]
@@ -586,3 +621,17 @@ def element_of(sequence: Sequence) -> Value:
     if sequence.items is None:
         return sequence.element
     return choice(sequence.items) if sequence.items else UNKNOWN
+
+
+def generalized(value: Value) -> Value:
+    """`value` with what is fixed at capture forgotten, as far as sizes and tensors go."""
+    if isinstance(value, Tensor) and value.parameter:
+        return Tensor(parameter=True)
+    if isinstance(value, Tensor) and value.shape is not None:
+        dims = tuple(d if d.depends or d.constant == 1 else Size.static("?") for d in value.shape)
+        return replace(value, shape=dims)
+    if isinstance(value, Int) and not value.size.depends:
+        return Static("", "int")
+    if isinstance(value, Choice):
+        return choice(generalized(o) for o in value.options)
+    return value
