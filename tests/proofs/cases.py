@@ -61,8 +61,8 @@ class Claim:
     def holds_for(self, outcome: Outcome) -> bool:
         if self.kind is ShapeGuard:
             return isinstance(outcome, ShapeGuard) and tuple(n for n in SIZES if n in outcome.fails_at) == self.sizes
-        if self.kind is not None:
-            return isinstance(outcome, self.kind) and (outcome.backend, outcome.sizes) == (self.backend, self.sizes)
+        if isinstance(outcome, (WrongAnswer, CheckLost, ReplayFailed)):
+            return (type(outcome), outcome.backend, outcome.sizes) == (self.kind, self.backend, self.sizes)
         if isinstance(outcome, GraphBreak) and self.break_id not in ("", outcome.id):
             return False
         return PROOFS[self.proof](outcome)
