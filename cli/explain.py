@@ -26,8 +26,9 @@ def command(rule: str) -> None:
 
 def _page(rule: type[Rule], style: Style) -> str:
     meta = rule.meta
+    phrase = meta.promise.phrase
     facts = {
-        "promise": meta.promise.title if meta.promise is Promise.TOOL else f"{meta.promise.value} {meta.promise.title}",
+        "promise": phrase if meta.promise is Promise.TOOL else f"{meta.promise.value} {phrase}",
         "severity": meta.severity.value,
         "fix": meta.fix,
         "proof": meta.proof,

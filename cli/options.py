@@ -53,7 +53,7 @@ def _words(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     return [word.strip() for value in values for word in value.split(",") if word.strip()]
 
 
-def _be_verbose(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: ARG001, FBT001  click's
+def _be_verbose(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: ARG001  click's
     ctx.meta["vllm_lint.verbose"] = value
 
 

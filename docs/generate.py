@@ -36,10 +36,10 @@ def rule_page(rule: type[Rule]) -> str:
     """One rule: its facts as a table, then its docstring."""
     meta = rule.meta
     if meta.promise is Promise.TOOL:
-        promise = meta.promise.title
+        promise = meta.promise.phrase
         severities = {"Severity": meta.severity.value}
     else:
-        promise = f"{meta.promise.value}, {meta.promise.title}"
+        promise = f"{meta.promise.value}, {meta.promise.phrase}"
         severities = {f"Under {CONTRACT_TITLES[contract]}": _severity(rule, contract) for contract in Contract}
     facts = {
         "Promise": promise,

@@ -107,7 +107,7 @@ def _notes(finding: Finding, gutter: int, context: Context) -> Iterator[str]:
     if finding.root:
         notes.append(("root", f"{finding.root.name} ({_CONTRACTS[finding.root.contract]})"))
     if finding.promise is not Promise.TOOL:
-        notes.append(("promise", f"{finding.promise.value} {finding.promise.title}"))
+        notes.append(("promise", f"{finding.promise.value} {finding.promise.phrase}"))
         notes.append(("confidence", finding.confidence.value))
     notes.extend([("help", finding.help)] if finding.help else [])
     notes.extend(("fix", f"{fix.title} ({fix.safety})") for fix in finding.fixes)

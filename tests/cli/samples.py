@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from vllm_lint.analyzer.engine import CheckResult, FileReport, RootReport
+from vllm_lint.analyzer.engine import CheckResult, FileReport
 from vllm_lint.analyzer.findings import (
     Confidence,
     Contract,
@@ -19,6 +19,7 @@ from vllm_lint.analyzer.findings import (
     Step,
     ToolError,
 )
+from vllm_lint.analyzer.worker import RootReport
 from vllm_lint.cli.console import Style
 from vllm_lint.cli.output import Context
 from vllm_lint.cli.source import SourceReader
