@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
 
 from vllm_lint.runtime_verifier.outcomes import Backend, Mode, Result
@@ -17,7 +15,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     The file's folder is put on the import path. The class is built without arguments. Its inputs at n tokens are what
     the module's `inputs(n)` returns for the names in `forward`'s signature, and `randn(n, 8)` for the others that have
-    no default.
+    no default. What it imports from `vllm` is what `standins` holds.
     """
 
     path: str
@@ -26,7 +24,6 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     sizes: tuple[int, ...] = SIZES
     modes: tuple[Mode, ...] = ("backed",)
     backends: tuple[Backend, ...] = ("eager",)
-    standins: Literal["always", "if-missing"] = "if-missing"
     reference: str | None = None
     """A file whose class of the same name gives the eager results to compare with, where it returns any."""
     timeout: float = 60.0

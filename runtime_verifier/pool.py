@@ -18,6 +18,7 @@ import msgspec
 from vllm_lint.runtime_verifier.jobs import Hello, Job, Reply, Request
 from vllm_lint.runtime_verifier.outcomes import Result
 
+_ENDED = "the worker process ended"
 INSTALL_HINT = "pip install 'vllm-lint[verify]'"
 
 
@@ -56,7 +57,11 @@ class Pool:
             request = Request(next(self._numbers), job)
             self._futures[request.number] = future
             self._waiting.append(request)
-            self._send_waiting()
+            try:
+                self._send_waiting()
+            except BrokenPipeError:
+                future.set_exception(WorkerError(_ENDED))
+                del self._futures[request.number]
         return future
 
     def run(self, job: Job) -> Result:
@@ -118,7 +123,7 @@ class Pool:
         with self._lock:
             left, self._futures = list(self._futures.values()), {}
         for future in left:
-            future.set_exception(WorkerError("the worker process ended"))
+            future.set_exception(WorkerError(_ENDED))
 
 
 def _start(python: str, cache: str) -> subprocess.Popen[bytes]:

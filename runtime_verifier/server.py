@@ -31,7 +31,6 @@ class _Child:
     pipe: int
     deadline: float
     received: bytes = b""
-    timed_out: bool = False
 
 
 class _Server:
@@ -67,7 +66,7 @@ class _Server:
             data = data[os.write(self._replies, data) :]
 
     def _patience(self) -> float | None:
-        deadlines = [c.deadline for c in self._children.values() if not c.timed_out]
+        deadlines = [c.deadline for c in self._children.values()]
         return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
 
     def _start(self, request: Request) -> None:
@@ -92,25 +91,32 @@ class _Server:
         if data:
             child.received += data
             return
-        self._selector.unregister(child.pipe)
-        os.close(child.pipe)
-        del self._children[child.pipe]
-        _kill(child.pid)  # what the target itself started and left behind
-        _, status = os.waitpid(child.pid, 0)
-        if child.received and not child.timed_out:
-            self.send(msgspec.json.decode(child.received, type=Reply))
-            return
-        outcome: Outcome = Crashed(os.waitstatus_to_exitcode(status))
-        if child.timed_out:
-            outcome = TimedOut(child.request.job.timeout)
-        self.send(Reply(child.request.number, Result(child.request.job.target, (outcome,))))
+        status = self._forget(child)
+        try:
+            reply = msgspec.json.decode(child.received, type=Reply)
+        except msgspec.DecodeError:  # it ended before it had said everything
+            self._answer(child, Crashed(status))
+        else:
+            self.send(reply)
 
     def _end_late(self) -> None:
         now = time.monotonic()
-        for child in self._children.values():
-            if child.deadline <= now and not child.timed_out:
-                child.timed_out = True
-                _kill(child.pid)
+        for child in list(self._children.values()):
+            if child.deadline <= now:
+                self._forget(child)
+                self._answer(child, TimedOut(child.request.job.timeout))
+
+    def _forget(self, child: _Child) -> int:
+        """End the process and everything it started in its group; return its exit status."""
+        _kill(child.pid)
+        self._selector.unregister(child.pipe)
+        os.close(child.pipe)
+        del self._children[child.pipe]
+        _, status = os.waitpid(child.pid, 0)
+        return os.waitstatus_to_exitcode(status)
+
+    def _answer(self, child: _Child, outcome: Outcome) -> None:
+        self.send(Reply(child.request.number, Result(child.request.job.target, (outcome,))))
 
 
 def _kill(pid: int) -> None:
@@ -126,7 +132,8 @@ def _work(request: Request, writer: int) -> None:
     status = 1
     try:
         os.setsid()
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         nowhere = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):  # what a model prints is no evidence
@@ -170,4 +177,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-    sys.stdout.flush()

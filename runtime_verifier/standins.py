@@ -6,7 +6,6 @@ vllm/compilation/decorators.py); a test compares them with the real decorator.
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import logging
 import sys
@@ -147,13 +146,8 @@ _MODULES: dict[str, dict[str, Any]] = {
 }
 
 
-def install(always: bool = False) -> bool:
-    """Make the stand-ins importable unless vLLM itself is; `always` puts them before an installed vLLM.
-
-    Returns whether they were installed.
-    """
-    if not always and importlib.util.find_spec("vllm") is not None:
-        return False
+def install() -> None:
+    """Make the stand-ins importable, in front of an installed vLLM."""
     for name, content in _MODULES.items():
         module = types.ModuleType(name)
         module.__path__ = []
@@ -162,4 +156,3 @@ def install(always: bool = False) -> bool:
         parent, _, child = name.rpartition(".")
         if parent:
             setattr(sys.modules[parent], child, module)
-    return True

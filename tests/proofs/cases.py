@@ -98,7 +98,6 @@ class Case:
             trace_size=self.trace_size,
             modes=("backed", "unbacked", "breaks") if kind == "flagged" else ("backed", "unbacked"),
             backends=("eager", "inductor") if any(c.backend == "inductor" for c in self.claims) else ("eager",),
-            standins="always",
             reference=str(flagged) if kind == "repaired" else None,
         )
 
