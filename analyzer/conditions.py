@@ -48,17 +48,21 @@ class Conditions(Expressions):
             return None if truth is None else not truth
         if isinstance(node, ast.BoolOp):
             return self._decide_operands(node, frame, form, only_raises=only_raises)
-        return self.truth(self.evaluate(node, frame), node, frame, form, only_raises=only_raises)
+        outer, self.asserting = self.asserting, form == "assert"
+        value = self.evaluate(node, frame)
+        self.asserting = outer
+        return self.truth(value, node, frame, form, only_raises=only_raises)
 
     def _decide_operands(self, node: ast.BoolOp, frame: Frame, form: str, *, only_raises: bool) -> bool | None:
         """`and` and `or` in a condition jump after each operand, so each is a decision of its own."""
         stop = isinstance(node.op, ast.Or)
-        form = _within(form, "or" if stop else "and")
+        inner = _within(form, "or" if stop else "and")
         undecided = dynamic = False
         current = frame
         for operand in node.values:
             with self.conditionally(active=undecided):
-                truth = self.decide(operand, current, form, only_raises=only_raises)
+                last = operand is node.values[-1]
+                truth = self.decide(operand, current, form if last else inner, only_raises=only_raises)
             if truth is stop:
                 self.last_test_was_dynamic = dynamic
                 return stop
@@ -180,7 +184,7 @@ class Conditions(Expressions):
 
 
 def _within(form: str, operator: str) -> str:
-    """The form of a decision inside `operator`: only an assertion on the tensor itself becomes part of the graph."""
+    """The form of a decision inside `operator`: only what an assertion jumps on last becomes part of the graph."""
     return operator if form == "assert" else form
 
 

@@ -60,6 +60,8 @@ class Context:
         self.unresolved: set[str] = set()
         """Calls that could not be followed since the set was last cleared."""
         self.last_test_was_dynamic = False
+        #: Whether a comparison is the condition of an assertion, which sizes of data survive.
+        self.asserting = False
         """Whether a token count or data decides the condition that was last looked at."""
         self._infos: dict[int, FunctionInfo] = {}
         self._classes: dict[int, ClassInfo] = {}

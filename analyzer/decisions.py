@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from vllm_lint.analyzer.context import Context, Frame
 from vllm_lint.analyzer.events import DataDecision, InputsCombined, SizeDecision, SizeSpecialization, TensorTruth
 from vllm_lint.analyzer.sizes import Condition
@@ -23,6 +25,7 @@ from vllm_lint.analyzer.values import (
     inputs_of,
     integer,
     tainted,
+    trail_of,
 )
 
 
@@ -59,6 +62,8 @@ def emit_tensor(context: Context, node: Located, frame: Frame, value: Tensor, fo
 def compare_sequences(context: Context, name: str, left: Value, right: Value, node: Located, frame: Frame) -> Value:
     """Compare two shapes or sequences element by element."""
     sides = [_dimensions(left), _dimensions(right)]
+    if sides[0] is not None and sides[1] is not None and len(sides[0]) != len(sides[1]) and _is_open(left, right):
+        return Unknown("comparison", tainted=True)  # the rank of one was only assumed
     if sides[0] is None or sides[1] is None:
         return Unknown("comparison", tainted=tainted(left) or tainted(right))
     if name not in ("==", "!="):
@@ -66,6 +71,7 @@ def compare_sequences(context: Context, name: str, left: Value, right: Value, no
     if len(sides[0]) != len(sides[1]):
         return Const(name == "!=")
     conditions: list[Condition] = []
+    pinning: list[Condition] = []
     causes: list[Value] = []
     for a, b in zip(sides[0], sides[1], strict=True):
         first, second = as_size(a), as_size(b)
@@ -81,6 +87,7 @@ def compare_sequences(context: Context, name: str, left: Value, right: Value, no
             return Const(name == "!=")
         if first.depends or second.depends:
             causes.append(a if first.depends else b)
+            pinning.append(condition)
         conditions.append(condition)
     if not conditions:
         return TRUE if name == "==" else FALSE
@@ -89,16 +96,18 @@ def compare_sequences(context: Context, name: str, left: Value, right: Value, no
     together = conditions[0] if len(conditions) == 1 else Condition("and", tuple(conditions))
     if name == "!=":
         together = Condition("not", (together,))
-    if any(c.size.constant is None for c in causes if isinstance(c, Int)):
-        context.emit(SizeSpecialization, node, frame, *causes[:1], form="shape comparison")
+    cause = causes[0]
+    if all(c.changes_at() == (1,) for c in pinning):  # zero-one specialization answers without pinning anything
+        return Bool(together, trail_of(cause), inputs_of(cause), getattr(cause, "exact", True))
+    context.emit(SizeSpecialization, node, frame, cause, form="shape comparison")
     return Static("comparison", "bool")
 
 
 def combine(context: Context, values: list[Value], node: Located, frame: Frame) -> None:
-    """Report that token dimensions of several inputs without a common shape id are taken to be equal."""
+    """Report that Python needs the token dimensions of several inputs without a common shape id to be equal."""
     inputs = frozenset[str]().union(*(inputs_of(v) for v in values))
     across = _across(inputs)
-    if len(across) > 1:
+    if len(across) > 1 and not context.asserting:
         context.emit(InputsCombined, node, frame, *values, inputs=across)
 
 
@@ -113,10 +122,30 @@ def _across(inputs: frozenset[str]) -> tuple[str, ...]:
 def _dimensions(value: Value) -> list[Value] | None:
     if isinstance(value, Sequence):
         return value.items
-    if isinstance(value, Shape) and value.tensor.shape is not None and not value.tensor.open:
+    if isinstance(value, Shape) and value.tensor.shape is not None:
         tensor = value.tensor
         return [integer(d, tensor.trail, tensor.inputs, exact=tensor.exact) for d in value.tensor.shape]
     return None
+
+
+def _is_open(*values: Value) -> bool:
+    return any(isinstance(v, Shape) and v.tensor.open for v in values)
+
+
+def rounded(name: str, left: Value, right: Value) -> tuple[str, Value, Value]:
+    """A comparison of a size with a number that is no integer, as one with the integer below."""
+    if isinstance(left, Const):
+        name, right, left = rounded(_MIRRORED.get(name, name), right, left)
+        return _MIRRORED.get(name, name), left, right
+    if not isinstance(right, Const) or not isinstance(right.value, float) or not math.isfinite(right.value):
+        return name, left, right
+    below = Const(math.floor(right.value))
+    if below.value == right.value:
+        return name, left, below
+    return {">=": ">", "<": "<="}.get(name, name), left, below
+
+
+_MIRRORED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
 
 
 def dynamic(value: Value) -> bool:

@@ -14,6 +14,7 @@ from vllm_lint.analyzer.sizes import Condition, Size
 from vllm_lint.analyzer.source import Located
 from vllm_lint.analyzer.values import (
     FALSE,
+    MAX_ITEMS,
     NONE,
     TRUE,
     UNKNOWN,
@@ -53,6 +54,8 @@ from vllm_lint.analyzer.values import (
 )
 
 _MAX_UNROLL = 8
+#: Larger integers are not computed with.
+_MAX_BITS = 64
 
 _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: lambda a, b: a + b,
@@ -113,9 +116,9 @@ class Expressions(Context):
         for element in node.elts:
             if isinstance(element, ast.Starred):
                 inner = self.as_sequence(self.evaluate(element.value, frame))
-                if inner.items is None:
+                if inner.items is None or len(inner.items) + len(items) > MAX_ITEMS:
                     rest = [self.evaluate(e, frame) for e in node.elts if not isinstance(e, ast.Starred)]
-                    return Sequence(kind, None, choice([*items, *rest, inner.element]))
+                    return Sequence(kind, None, choice([*items, *rest, element_of(inner)]))
                 items += inner.items
             else:
                 items.append(self.evaluate(element, frame))
@@ -463,7 +466,7 @@ class Expressions(Context):
         if isinstance(op, ast.Add):
             a, b = self.as_sequence(left), self.as_sequence(right)
             kind = a.kind if isinstance(left, Sequence) else "tuple"
-            if a.items is not None and b.items is not None:
+            if a.items is not None and b.items is not None and len(a.items) + len(b.items) <= MAX_ITEMS:
                 return Sequence(kind, a.items + b.items, UNKNOWN)
             elements = [element_of(s) for s in (a, b) if s.items is None or s.items]
             return Sequence(kind, None, choice(elements))
@@ -546,6 +549,8 @@ class Expressions(Context):
             return Unbacked("bool", trail_of(left) or trail_of(right))
         if isinstance(left, (Shape, Sequence)) and isinstance(right, (Shape, Sequence)):
             return decisions.compare_sequences(self, name, left, right, node, frame)
+        if isinstance(left, Float) or isinstance(right, Float):
+            name, left, right = decisions.rounded(name, left, right)
         a = left.size if isinstance(left, Float) else as_size(left)
         b = right.size if isinstance(right, Float) else as_size(right)
         if a is not None and b is not None and (a.depends or b.depends or a == b):
@@ -651,13 +656,15 @@ class Expressions(Context):
 def _fold(op: ast.operator, left: Const, right: Const) -> Value:
     operation = _ARITHMETIC.get(type(op))
     a, b = left.value, right.value
-    if operation is None or (isinstance(op, ast.Pow) and isinstance(b, int) and abs(b) > 64):
+    if operation is None or (isinstance(op, (ast.Pow, ast.LShift)) and isinstance(b, int) and abs(b) > _MAX_BITS):
         return UNKNOWN
+    if isinstance(op, ast.Mult) and not (isinstance(a, (int, float)) and isinstance(b, (int, float))):
+        return Static("repeated", "str")
     try:
         result = operation(a, b)
     except (TypeError, ValueError, ArithmeticError, MemoryError):
         return UNKNOWN
-    if isinstance(result, int) and result.bit_length() > 128 or (isinstance(result, str) and len(result) > 1000):
+    if isinstance(result, int) and result.bit_length() > _MAX_BITS or (isinstance(result, str) and len(result) > 1000):
         return Static("large", type(result).__name__)
     return Const(result)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import reduce
 
 from vllm_lint.analyzer import decisions
@@ -297,7 +298,7 @@ def index_tensor(context: Context, tensor: Tensor, node: ast.Subscript, frame: F
     result: list[Size] = []
     inputs = tensor.inputs
     axis = 0
-    used_tensor = False
+    used_tensor = cut = False
     exact = tensor.exact
     for index in indices:
         if index == Const(...):
@@ -312,6 +313,7 @@ def index_tensor(context: Context, tensor: Tensor, node: ast.Subscript, frame: F
             upper = context.evaluate(index.upper, frame) if index.upper is not None else None
             if axis == 0 and isinstance(upper, Int) and upper.size.depends:
                 inputs = inputs | upper.inputs if size.depends else upper.inputs
+            cut = cut or (axis > 0 and (index.lower, index.upper, index.step) != (None, None, None))
             axis += 1
         elif isinstance(index, Tensor):
             if not used_tensor:
@@ -322,12 +324,14 @@ def index_tensor(context: Context, tensor: Tensor, node: ast.Subscript, frame: F
             axis += 1
         else:
             exact = exact and not isinstance(index, Unknown)
+            cut = cut or axis > 0
             axis += 1
     result += tensor.shape[axis:]
     trail = next(
         (t for t in (tensor.trail, *(trail_of(i) for i in indices if not isinstance(i, ast.Slice))) if t), None
     )
-    return Tensor(tuple(result), tensor.dtype, tensor.open and axis <= 1, exact, trail=trail, inputs=inputs)
+    item = Tensor(tuple(result), tensor.dtype, tensor.open and axis <= 1, exact, trail=trail, inputs=inputs)
+    return strided(item, active=(cut or tensor.strided) and not used_tensor)
 
 
 def _slice_bounds(context: Context, node: ast.Slice, frame: Frame) -> list[Value | None]:

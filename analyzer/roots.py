@@ -39,6 +39,11 @@ _RECOGNISED = {"torch.Tensor", "torch.FloatTensor", INTERMEDIATE_TENSORS}
 _ONE_DIMENSIONAL = {"input_ids", "positions", "position_ids", "token_type_ids", "cu_seqlens", "max_seqlen", "seqlens"}
 
 
+#: Arguments that vLLM passes as tensors with one element.
+_SCALARS = {"max_seqlen"}
+_TENSOR_ATTRIBUTES = {"shape", "size", "dtype", "device", "view", "reshape", "to", "unsqueeze", "ndim", "dim", "numel"}
+
+
 @dataclass(frozen=True)
 class CompiledRoot:
     """A root, the function that is captured, and what is known of its arguments."""
@@ -193,7 +198,7 @@ def _root(
             dims = {0: ""}
         else:
             dims = {}
-        tensor = any(n in operators.TENSOR_TYPES or n == INTERMEDIATE_TENSORS for n in names)
+        tensor = _is_tensor(interpreter, function, parameter, names, home)
         arguments.append(
             Argument(
                 name=parameter.arg,
@@ -211,12 +216,59 @@ def _root(
         class_name=cls.name if cls else function.name,
         arguments=tuple(arguments),
         declared=declared is not None,
+        undecided=declared is None and (given != NONE or _takes_unknown_options(decorator)),
         unbacked=keywords.get("mark_unbacked_dims", NONE) != NONE,
         encoder=keywords.get("is_encoder", NONE) == Const(True),
         inherited=decorator is not None and cls is not None and decorator[1] is not cls,
         string_annotations=future,
     )
     return CompiledRoot(Root(name, path, line, contract), function, cls, event if contract is Contract.VLLM else None)
+
+
+def _takes_unknown_options(decorator: tuple[ast.expr, ClassInfo] | None) -> bool:
+    """Whether options come out of a mapping: `@support_torch_compile(**options)`."""
+    call = decorator[0] if decorator is not None else None
+    return isinstance(call, ast.Call) and any(k.arg is None for k in call.keywords)
+
+
+def _is_tensor(
+    interpreter: Interpreter, function: FunctionInfo, parameter: ast.arg, names: frozenset[str], home: Frame
+) -> bool:
+    """Whether a tensor with more than one element is passed, by annotation or, without one, by use."""
+    if parameter.arg in _SCALARS or names & {"int", "float", "bool"}:
+        return False
+    if parameter.annotation is None:
+        return parameter.arg in _operands(function)
+    if names & operators.TENSOR_TYPES or INTERMEDIATE_TENSORS in names:
+        return True
+    return any(_annotation_names(interpreter, p, home) & operators.TENSOR_TYPES for p in _items(parameter.annotation))
+
+
+def _items(annotation: ast.expr) -> list[ast.expr]:
+    """What the lists and tuples in an annotation hold."""
+    if isinstance(annotation, ast.BinOp):
+        return [*_items(annotation.left), *_items(annotation.right)]
+    if not isinstance(annotation, ast.Subscript):
+        return []
+    inner = annotation.slice.elts if isinstance(annotation.slice, ast.Tuple) else [annotation.slice]
+    kind = ast.unparse(annotation.value).rpartition(".")[2]
+    if kind in ("Optional", "Union"):
+        return [i for part in inner for i in _items(part)]
+    return inner if kind in ("list", "List", "tuple", "Tuple", "Sequence", "Iterable") else []
+
+
+def _operands(function: FunctionInfo) -> set[str]:
+    """Parameters that are used as only tensors are: methods and attributes of tensors, and arithmetic with these."""
+    found: set[str] = set()
+    for node in ast.walk(function.node):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.attr in _TENSOR_ATTRIBUTES:
+            found.add(node.value.id)
+    annotated = {p.arg for p in _parameters(function, method=True) if p.annotation is not None}
+    for node in ast.walk(function.node):
+        if isinstance(node, ast.BinOp):
+            sides = {s.id for s in (node.left, node.right) if isinstance(s, ast.Name)}
+            found |= sides if sides & annotated and len(sides) == 2 else set()
+    return found
 
 
 def _declared_dims(value: Value) -> dict[str, dict[int, str]] | None:

@@ -33,13 +33,18 @@ _OPERATIONS: dict[str, Callable[..., int]] = {
     "xor": lambda a, b: a ^ b,
     "shl": lambda a, b: a << b if 0 <= b <= 62 else 0,
     "shr": lambda a, b: a >> b if b >= 0 else 0,
+    "large": lambda a: a,
 }
+
+#: Expressions with more terms, or operations nested deeper, are no longer followed exactly.
+_MAX_TERMS = 24
+_MAX_DEPTH = 12
 
 
 class Size:
     """An integer expression in normal form; equal expressions compare equal."""
 
-    __slots__ = ("_hash", "depends", "terms")
+    __slots__ = ("_hash", "depends", "depth", "terms")
 
     terms: tuple[tuple[Monomial, int], ...]
     depends: bool
@@ -48,7 +53,17 @@ class Size:
     def __init__(self, terms: Iterable[tuple[Monomial, int]]) -> None:
         self.terms = tuple(sorted((t for t in terms if t[1]), key=_term_order))
         self.depends = any(_atom_depends(a) for m, _ in self.terms for a in m)
+        self.depth = max((_atom_depth(a) for m, _ in self.terms for a in m), default=0)
+        if len(self.terms) > _MAX_TERMS or self.depth > _MAX_DEPTH or any(len(m) > _MAX_TERMS for m, _ in self.terms):
+            self._forget()
         self._hash = hash(self.terms)
+
+    def _forget(self) -> None:
+        """Become an expression that only knows which token count it depends on, if any."""
+        symbols = sorted(self.symbols())
+        atom: Atom = ("op", "large", (Size.symbol(symbols[0]),)) if symbols else ("s", "large")
+        self.terms = (((atom,), 1),)
+        self.depth = 1
 
     @staticmethod
     def const(value: int) -> Size:
@@ -271,6 +286,10 @@ def _atom_depends(atom: Atom) -> bool:
     if len(atom) == 3:
         return any(o.depends for o in atom[2])
     return atom[0] == "n"
+
+
+def _atom_depth(atom: Atom) -> int:
+    return 1 + max((o.depth for o in atom[2]), default=0) if len(atom) == 3 else 0
 
 
 def _atom_order(atom: Atom) -> str:

@@ -338,7 +338,7 @@ def _chunk(call: Call) -> Value:
         return Sequence("tuple", None, call.result(None, exact=False))
     form = call.name.rpartition(".")[2]
     length = operators.divide_dimension(call.context, call.tensor, axis, count, call.node, call.frame, form)
-    piece = call.result((*shape[:axis], length, *shape[axis + 1 :]))
+    piece = operators.strided(call.result((*shape[:axis], length, *shape[axis + 1 :])), active=axis > 0)
     if isinstance(count, Const) and isinstance(count.value, int) and 0 < count.value <= 16:
         return Sequence("tuple", [piece for _ in range(count.value)], piece)
     return Sequence("tuple", None, piece)
@@ -371,7 +371,7 @@ def _split(call: Call) -> Value:
             exact=not call.tensor.open,
         )
     count = shape[axis].divide(length)
-    piece = call.result((*shape[:axis], length, *shape[axis + 1 :]))
+    piece = operators.strided(call.result((*shape[:axis], length, *shape[axis + 1 :])), active=axis > 0)
     if count is not None and count.constant is not None and count.constant <= 16:
         return Sequence("tuple", [piece for _ in range(count.constant)], piece)
     return Sequence("tuple", None, piece)

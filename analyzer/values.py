@@ -22,6 +22,10 @@ clock = itertools.count()
 
 _MAX_OPTIONS = 8
 _MAX_TRAIL = 12
+#: Containers are told apart to this depth; one that is nested deeper, or in itself, is cut off there.
+_MAX_NESTING = 4
+#: Longer sequences are known by the join of their elements.
+MAX_ITEMS = 64
 
 
 class Trail:
@@ -192,8 +196,7 @@ class Sequence:
     @property
     def key(self) -> Hashable:
         """What equality is decided by."""
-        items = None if self.items is None else tuple(i.key for i in self.items)
-        return (self.kind, items, self.element.key if items is None else None)
+        return _container_key(self, _MAX_NESTING)
 
 
 @dataclass(eq=False)
@@ -206,8 +209,7 @@ class Mapping:
     @property
     def key(self) -> Hashable:
         """What equality is decided by."""
-        items = None if self.items is None else tuple((k, v.key) for k, v in self.items.items())
-        return ("dict", items, self.element.key if items is None else None)
+        return _container_key(self, _MAX_NESTING)
 
 
 class Instance:
@@ -396,7 +398,7 @@ class Choice:
     @property
     def key(self) -> Hashable:
         """What equality is decided by."""
-        return ("choice", frozenset(o.key for o in self.options))
+        return _container_key(self, _MAX_NESTING)
 
 
 Value = Union[
@@ -597,8 +599,43 @@ def _merge_scalars(values: list[Value]) -> list[Value]:
     return [*rest, *depends[:2], Static()]
 
 
+def _container_key(value: Value, depth: int) -> Hashable:
+    if isinstance(value, Sequence):
+        if depth == 0:
+            return value.kind
+        if value.items is None:
+            return (value.kind, None, _container_key(value.element, depth - 1))
+        return (value.kind, tuple(_container_key(i, depth - 1) for i in value.items))
+    if isinstance(value, Mapping):
+        if depth == 0:
+            return "dict"
+        if value.items is None:
+            return ("dict", None, _container_key(value.element, depth - 1))
+        return ("dict", tuple((k, _container_key(v, depth - 1)) for k, v in value.items.items()))
+    if isinstance(value, Choice):
+        return ("choice", frozenset(_container_key(o, depth - 1) if depth else "..." for o in value.options))
+    return value.key
+
+
+def _nests_deeply(value: Value, depth: int) -> bool:
+    if isinstance(value, Choice):
+        return any(_nests_deeply(o, depth) for o in value.options)
+    if isinstance(value, Sequence):
+        inner = value.items if value.items is not None else [value.element]
+        return depth == 0 or any(_nests_deeply(i, depth - 1) for i in inner)
+    if isinstance(value, Mapping):
+        return depth == 0 or any(_nests_deeply(i, depth - 1) for i in (value.items or {}).values())
+    return False
+
+
 def _merge_containers(values: list[Value]) -> list[Value]:
     """Sequences of one kind and length are joined element by element, others by their elements."""
+    values = [
+        replace(v, items=None, element=UNKNOWN)
+        if isinstance(v, (Sequence, Mapping)) and _nests_deeply(v, _MAX_NESTING)
+        else v
+        for v in values
+    ]
     sequences = [v for v in values if isinstance(v, Sequence)]
     if len(sequences) > 1:
         kind = sequences[0].kind if len({s.kind for s in sequences}) == 1 else "list"
