@@ -113,7 +113,7 @@ def test_ctrl_c_is_130_and_one_line(program: Program) -> None:
     [
         (["--selct", "VL201", "."], "no such option"),
         (["--output-format", "xml", "."], "invalid value for '--output-format': 'xml' is not one of"),
-        (["--select", "VL0O1", "."], "--select: unknown rule 'VL0O1', did you mean 'VL001'?"),
+        (["--select", "unreadable-flie", "."], "--select: unknown rule 'unreadable-flie', did you mean 'unreadable-f"),
         (["--ignore", "unused-supression", "."], "--ignore: unknown rule 'unused-supression', did you mean 'unused-s"),
         (["--statistics", "--output-format", "json", "."], "--statistics goes with the formats full and concise"),
         (["--stdin-filename", "a.py", "."], "--stdin-filename goes with the path -"),

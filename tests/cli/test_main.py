@@ -55,7 +55,8 @@ def test_explain_shows_the_documentation(program: Program, rule: str) -> None:
 
 
 def test_explain_wants_one_rule(program: Program, error_line: ErrorLine) -> None:
-    assert error_line(program.run("explain", "VL0O1")) == "explain: unknown rule 'VL0O1', did you mean 'VL001'?"
+    said = error_line(program.run("explain", "unreadable-flie"))
+    assert said == "explain: unknown rule 'unreadable-flie', did you mean 'unreadable-file'?"
     assert error_line(program.run("explain", "VL0")).startswith("explain: 'VL0' stands for VL001, ")
 
 
