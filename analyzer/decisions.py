@@ -13,7 +13,7 @@ from vllm_lint.analyzer.values import (
     TRUE,
     Bool,
     Const,
-    Int,
+    Float,
     Sequence,
     Shape,
     Static,
@@ -133,14 +133,15 @@ def _is_open(*values: Value) -> bool:
 
 
 def rounded(name: str, left: Value, right: Value) -> tuple[str, Value, Value]:
-    """A comparison of a size with a number that is no integer, as one with the integer below."""
-    if isinstance(left, Const):
+    """A comparison of a quotient of sizes with a number that is no integer, as one with the integer below."""
+    if isinstance(left, Const) and isinstance(right, Float):
         name, right, left = rounded(_MIRRORED.get(name, name), right, left)
         return _MIRRORED.get(name, name), left, right
-    if not isinstance(right, Const) or not isinstance(right.value, float) or not math.isfinite(right.value):
+    fraction = right.value if isinstance(right, Const) else None
+    if not isinstance(left, Float) or not isinstance(fraction, float) or not math.isfinite(fraction):
         return name, left, right
-    below = Const(math.floor(right.value))
-    if below.value == right.value:
+    below = Const(math.floor(fraction))
+    if below.value == fraction:
         return name, left, below
     return {">=": ">", "<": "<="}.get(name, name), left, below
 

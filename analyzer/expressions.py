@@ -549,8 +549,7 @@ class Expressions(Context):
             return Unbacked("bool", trail_of(left) or trail_of(right))
         if isinstance(left, (Shape, Sequence)) and isinstance(right, (Shape, Sequence)):
             return decisions.compare_sequences(self, name, left, right, node, frame)
-        if isinstance(left, Float) or isinstance(right, Float):
-            name, left, right = decisions.rounded(name, left, right)
+        name, left, right = decisions.rounded(name, left, right)
         a = left.size if isinstance(left, Float) else as_size(left)
         b = right.size if isinstance(right, Float) else as_size(right)
         if a is not None and b is not None and (a.depends or b.depends or a == b):

@@ -419,13 +419,15 @@ def _quotient(
     elif total.depends and known.depends:
         _divides(context, total, known, tensor, node, frame, form)
         return some()
+    if top.depends and (_statics(top) or _statics(bottom)):
+        return Size.about(top)
     return Size.operation("floordiv", top, bottom)
 
 
 def _divides(
     context: Context, total: Size, known: Size, tensor: Tensor, node: Located, frame: Frame, form: str
 ) -> None:
-    """Report a view of `total` elements as `known` (times a free dimension) that does not hold for every token count."""
+    """Report a view of `total` elements as `known` (times a free dimension) that does not hold for all token counts."""
     if _is_mixed(total) or (_statics(total) - _statics(known) and _statics(known) - _statics(total)):
         return
     remainder = Condition("==", (Size.operation("mod", total, known), Size.const(0)))

@@ -338,7 +338,7 @@ def _may_be_none(value: Value) -> bool:
 def _token_tensor(argument: Argument, *, own_symbol: bool) -> Tensor:
     last = max(d for d in argument.dynamic) if argument.dynamic else 0
     flat = argument.name in _ONE_DIMENSIONAL and last <= 0
-    rank = 1 if flat else max(2, last + 1)
+    rank = 1 if flat else max(2, last + 2)
     dims = [Size.static(f"{argument.name}.shape[{i}]") if i else Size.static("width") for i in range(rank)]
     dims[1:2] = [Size.static("width")] if rank > 1 else []
     for dim, shape_id in argument.dynamic.items():

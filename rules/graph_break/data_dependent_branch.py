@@ -27,9 +27,9 @@ class DataDependentBranch(GraphBreakRule):
     ## What it flags
 
     A branch, a loop bound, a list index or a dict key that needs a number which only the data tells: the results of
-    `.item()`, `.tolist()`, `int(t)`, `float(t)` and `bool(t)`, and the length of `nonzero()`, `unique()`, `masked_select()`
-    and `x[mask]`. Calls that need such a number themselves count too: `torch.equal`, `torch.allclose`, `is_nonzero`, and
-    functions of `math` on a tensor.
+    `.item()`, `.tolist()`, `int(t)`, `float(t)` and `bool(t)`, and the length of `nonzero()`, `unique()`,
+    `masked_select()` and `x[mask]`. Calls that need such a number themselves count too: `torch.equal`,
+    `torch.allclose`, `is_nonzero`, and functions of `math` on a tensor.
 
     It does not flag reading the number. TorchDynamo captures `.item()` as an unknown number that may be used in
     arithmetic and as an operand. (On a GPU it makes the host wait, which is a matter of CUDA graphs.)

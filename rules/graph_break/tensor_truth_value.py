@@ -24,8 +24,8 @@ class TensorTruthValue(GraphBreakRule):
     It does not flag `x is None`, questions about dtype, device, rank or type, the truth of a list of tensors, operators
     that stay in the tensor program (`&`, `|`, `~`, `torch.where`, `torch.cond`), or an `assert` of nothing but a tensor
     without message or with a constant one, which becomes a check inside the graph. (`assert not x.any()` does not.)
-    Numbers and booleans that are read out of a tensor, such as `bool(x)`, `x.item()` and `torch.equal(x, y)`, are matters
-    of `data-dependent-branch`.
+    Numbers and booleans that are read out of a tensor, such as `bool(x)`, `x.item()` and `torch.equal(x, y)`, are
+    matters of `data-dependent-branch`.
 
     ## Why it matters
 
