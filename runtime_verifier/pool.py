@@ -127,11 +127,9 @@ class Pool:
 
 
 def _start(python: str, cache: str) -> subprocess.Popen[bytes]:
-    command = [python, "-m", "vllm_lint.runtime_verifier.server"]
-    # One compile thread: Inductor's pools do not survive the fork.
-    environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": cache, "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+    command = [python, "-m", "vllm_lint.runtime_verifier.server", cache]
     try:
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     except OSError as error:
         shutil.rmtree(cache)
         raise VerifierUnavailable(f"cannot start {python}: {error.strerror}") from error

@@ -1,7 +1,8 @@
 """The process that imports torch once and forks a child for every job.
 
 Reads requests as JSON lines from standard input, writes replies as JSON lines, and ends with its standard input: no
-child outlives it. Started by `pool.Pool` as `python -m vllm_lint.runtime_verifier.server`.
+child outlives it. Started by `pool.Pool` as `python -m vllm_lint.runtime_verifier.server CACHE`; the folder CACHE is
+Inductor's, and is removed at the end.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import ctypes
 import os
 import resource
 import selectors
+import shutil
 import signal
 import sys
 import time
@@ -57,8 +59,8 @@ class _Server:
                         self._start(msgspec.json.decode(line, type=Request))
                 self._end_late()
         finally:
-            for child in self._children.values():
-                _kill(child.pid)
+            for child in list(self._children.values()):
+                self._forget(child)
 
     def send(self, message: Reply | Hello) -> None:
         data = msgspec.json.encode(message) + b"\n"
@@ -159,6 +161,9 @@ def _answer(number: int, job: Job) -> Reply:
 
 def main() -> None:
     """Serve until standard input ends."""
+    cache = sys.argv[1]
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
+    os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # Inductor's pools do not survive the fork
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent closes our input
     replies = os.dup(1)
     os.dup2(2, 1)  # what user code prints must not mix with replies
@@ -172,7 +177,10 @@ def main() -> None:
 
     warm_up()
     server.send(Hello(torch=str(torch.__version__)))
-    server.serve()
+    try:
+        server.serve()
+    finally:
+        shutil.rmtree(cache, ignore_errors=True)
 
 
 if __name__ == "__main__":

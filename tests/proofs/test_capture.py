@@ -147,7 +147,9 @@ def test_an_input_that_is_written_to_is_compared(capture: Capture) -> None:
 
 def test_some_wrong_answers_only_show_behind_aotautograd(capture: Capture) -> None:
     result = capture("return x * ((x.shape[0] > 64) * 2 + 1)", backends=("eager", "aot_eager"))
-    assert [(o.backend, o.sizes) for o in result.outcomes if isinstance(o, WrongAnswer)] == [("aot_eager", (1, 2, 3, 7))]
+    assert [(o.backend, o.sizes) for o in result.outcomes if isinstance(o, WrongAnswer)] == [
+        ("aot_eager", (1, 2, 3, 7))
+    ]
 
 
 def test_a_lost_check_is_not_a_wrong_answer(capture: Capture) -> None:
@@ -215,7 +217,7 @@ def test_a_crash_does_not_disturb_the_jobs_beside_it(pool: Pool, tmp_path: Path)
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
-def test_no_process_outlives_the_program(tmp_path: Path, end: signal.Signals) -> None:
+def test_no_process_and_no_folder_outlives_the_program(tmp_path: Path, end: signal.Signals) -> None:
     model = tmp_path / "model.py"
     pids = tmp_path / "pids"
     model.write_text(
@@ -227,12 +229,14 @@ def test_no_process_outlives_the_program(tmp_path: Path, end: signal.Signals) ->
         "from vllm_lint.runtime_verifier.jobs import Job\nfrom vllm_lint.runtime_verifier.pool import Pool\n"
         f"with Pool(1) as pool:\n    pool.run(Job(path={str(model)!r}, target='M', timeout=300))\n"
     )
-    program = subprocess.Popen([sys.executable, str(script)], stderr=subprocess.DEVNULL)
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    program = subprocess.Popen([sys.executable, str(script)], stderr=subprocess.DEVNULL, env=environment)
     wait_until(lambda: pids.exists() and pids.read_text().endswith("\n"))
     program.send_signal(end)
     program.wait(30)
     for pid in pids.read_text().split():
         wait_until(lambda pid=pid: is_gone(int(pid)))  # type: ignore[misc]
+    assert not list(tmp_path.glob("vllm-lint-*"))
 
 
 def test_importing_the_verifier_imports_no_torch() -> None:
