@@ -21,7 +21,8 @@ class Usage:
 
     `cpu_s` is user and system time of the command and its descendants. `peak_mb` (MiB) is the most memory that
     all its processes held together (proportional set size, sampled), and at least the largest process's maximum
-    resident set as the kernel reports it.
+    resident set as the kernel reports it. The kernel counts the caller's own memory at the fork there, so call from
+    a small process.
     """
 
     wall_s: float

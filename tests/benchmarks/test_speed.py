@@ -25,15 +25,22 @@ def test_time_exit_code_and_output(tmp_path: Path) -> None:
     assert (usage.exit_code, usage.output) == (3, "done\n")
 
 
+def peak_mb(code: str, folder: Path) -> float:
+    """Measured from a small process: a child counts its parent's memory at the fork as its own, and pytest is large."""
+    script = "from pathlib import Path; import sys; from benchmarks.speed.measure import measure\n"
+    script += f"print(measure([sys.executable, '-c', {code!r}], Path({str(folder)!r})).peak_mb)"
+    return float(subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True).stdout)
+
+
 def test_memory_of_one_process(tmp_path: Path) -> None:
-    assert 100 <= measure([sys.executable, "-c", HOLD], tmp_path).peak_mb < 150
+    assert 100 <= peak_mb(HOLD, tmp_path) < 150
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="needs Linux /proc")
 def test_memory_is_summed_over_processes(tmp_path: Path) -> None:
     both = f"import subprocess, sys; child = [sys.executable, '-c', {HOLD!r}]\n"
     both += "for process in [subprocess.Popen(child), subprocess.Popen(child)]: process.wait()"
-    assert measure([sys.executable, "-c", both], tmp_path).peak_mb >= 200
+    assert 200 <= peak_mb(both, tmp_path) < 300
 
 
 def test_rows_of_other_tools_are_kept(tmp_path: Path) -> None:
