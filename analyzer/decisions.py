@@ -78,8 +78,8 @@ def compare_sequences(context: Context, name: str, left: Value, right: Value, no
         if first is None or second is None:
             return Unknown("comparison", tainted=tainted(a) or tainted(b))
         if first == second:
-            if inputs_of(a) != inputs_of(b) and first.depends:
-                combine(context, [a, b], node, frame)
+            if first.depends:
+                combine(context, a, b, node, frame)
             continue
         condition = Condition("==", (first, second))
         truth = condition.decide()
@@ -103,20 +103,20 @@ def compare_sequences(context: Context, name: str, left: Value, right: Value, no
     return Static("comparison", "bool")
 
 
-def combine(context: Context, values: list[Value], node: Located, frame: Frame) -> None:
-    """Report that Python needs the token dimensions of several inputs without a common shape id to be equal."""
-    inputs = frozenset[str]().union(*(inputs_of(v) for v in values))
-    across = _across(inputs)
-    if len(across) > 1 and not context.asserting:
-        context.emit(InputsCombined, node, frame, *values, inputs=across)
+def combine(context: Context, left: Value, right: Value, node: Located, frame: Frame) -> None:
+    """Report that Python needs token dimensions that come from different inputs to be equal.
+
+    A value that may come from several inputs, of which all but one are None, agrees with a value from any of them.
+    """
+    a, b = inputs_of(left), inputs_of(right)
+    across = _across(a | b)
+    if a and b and not a & b and across and not context.asserting:
+        context.emit(InputsCombined, node, frame, left, right, inputs=across)
 
 
 def _across(inputs: frozenset[str]) -> tuple[str, ...]:
-    """Names of inputs that do not share a shape id; empty if all share one."""
-    ids = {name.partition("#")[2] for name in inputs}
-    if len(inputs) < 2 or (len(ids) == 1 and "" not in ids):
-        return ()
-    return tuple(sorted(name.partition("#")[0] for name in inputs))
+    """Names of inputs whose token counts may differ, for all that is declared; empty for one, or one shape id."""
+    return tuple(sorted(inputs)) if len(inputs) > 1 else ()
 
 
 def _dimensions(value: Value) -> list[Value] | None:

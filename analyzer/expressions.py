@@ -553,8 +553,8 @@ class Expressions(Context):
         a = left.size if isinstance(left, Float) else as_size(left)
         b = right.size if isinstance(right, Float) else as_size(right)
         if a is not None and b is not None and (a.depends or b.depends or a == b):
-            if a == b and inputs_of(left) and inputs_of(right) and inputs_of(left) != inputs_of(right):
-                decisions.combine(self, [left, right], node, frame)
+            if a == b:
+                decisions.combine(self, left, right, node, frame)
             condition = Condition(name, (a, b))
             exact = getattr(left, "exact", True) and getattr(right, "exact", True)
             truth = condition.decide()

@@ -402,8 +402,8 @@ def _combine_views(context: Context, tensor: Tensor, sizes: list[Value], node: L
     captured with a check in the graph.
     """
     for size in sizes:
-        if isinstance(size, Int) and size.size.depends and tensor.depends and size.inputs - tensor.inputs:
-            decisions.combine(context, [tensor, size], node, frame)
+        if isinstance(size, Int) and size.size.depends and tensor.depends:
+            decisions.combine(context, tensor, size, node, frame)
 
 
 def _quotient(
