@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from vllm_lint.analyzer.events import Event
+from vllm_lint.analyzer.events import Event, InputsCombined
 from vllm_lint.analyzer.findings import Confidence, Contract, Span, Step
 from vllm_lint.analyzer.index import Binding, ClassInfo, FunctionInfo, Import, ModuleInfo
 from vllm_lint.analyzer.source import Located
@@ -59,6 +59,8 @@ class Context:
         """Functions interpreted aloud since the set was last cleared."""
         self.unresolved: set[str] = set()
         """Calls that could not be followed since the set was last cleared."""
+        self.combinations: list[InputsCombined] = []
+        """Where inputs of the current root were first taken to have one token count."""
         self.last_test_was_dynamic = False
         #: Whether a comparison is the condition of an assertion, which sizes of data survive.
         self.asserting = False
@@ -119,14 +121,23 @@ class Context:
             return
         trail = next((t for t in map(trail_of, causes) if t), None)
         exact = exact and all(getattr(c, "exact", True) for c in causes)
-        self.sink(
-            event(
-                span=frame.module.source.span(node),
-                confidence=Confidence.HIGH if exact else Confidence.MEDIUM,
-                steps=_path(trail, frame),
-                **{"text": self.text(node, frame), "conditional": self.conditions + self.alternatives > 0, **fields},
-            )
+        built = event(
+            span=frame.module.source.span(node),
+            confidence=Confidence.HIGH if exact else Confidence.MEDIUM,
+            steps=_path(trail, frame),
+            **{"text": self.text(node, frame), "conditional": self.conditions + self.alternatives > 0, **fields},  # type: ignore[arg-type]
         )
+        if isinstance(built, InputsCombined):
+            self.hear_combination(built)
+        else:
+            self.sink(built)
+
+    def hear_combination(self, event: InputsCombined) -> None:
+        """Take in that inputs were combined; every root is told once, by what path does not matter to it."""
+        if not self.quiet:
+            if not self.combinations:
+                self.sink(event)
+            self.combinations.append(event)
 
     def text(self, node: Located, frame: Frame) -> str:
         """The source of `node` on one line, shortened if need be."""

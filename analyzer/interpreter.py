@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 
 from vllm_lint.analyzer import builtin_calls, operators, special_calls
 from vllm_lint.analyzer.context import Frame
-from vllm_lint.analyzer.events import Event
+from vllm_lint.analyzer.events import Event, InputsCombined
 from vllm_lint.analyzer.findings import Step
 from vllm_lint.analyzer.index import Assignment, Binding, ClassInfo, FunctionInfo, Import, ModuleInfo
 from vllm_lint.analyzer.project import Project
@@ -92,6 +93,7 @@ class Interpreter(Statements):
     def __init__(self, project: Project, sink: Callable[[Event], None]) -> None:
         super().__init__(project, sink)
         self._results: dict[Hashable, Value] = {}
+        self._combined_in: dict[Hashable, list[InputsCombined]] = {}
         self._running: set[Hashable] = set()
         self._instances: dict[Hashable, Instance] = {}
         self._globals: dict[tuple[str, str], Value] = {}
@@ -441,6 +443,8 @@ class Interpreter(Statements):
             self.contract,
         )
         if key in self._results:
+            for event in self._combined_in.get(key, ()):
+                self.hear_combination(replace(event, steps=()))  # its path belongs to another root
             return self._results[key] if agreed is None else agreed
         self._calls += 1
         if key in self._running or self._depth >= _MAX_DEPTH or self._calls > _BUDGET:
@@ -448,6 +452,7 @@ class Interpreter(Statements):
         self._running.add(key)
         self._depth += 1
         conditions, self.conditions = self.conditions, 0
+        combinations = len(self.combinations)
         if not self.quiet:
             self.functions.add(info)
         inner = Frame(
@@ -472,6 +477,8 @@ class Interpreter(Statements):
         if isinstance(result, Unknown) and not result.tainted:
             result = self._declared_result(function, args)
         self._results[key] = result
+        if len(self.combinations) > combinations:
+            self._combined_in[key] = self.combinations[combinations : combinations + 1]
         return result if agreed is None else agreed
 
     def _generalized(self, args: list[Value], kwargs: dict[str, Value]) -> tuple[list[Value], dict[str, Value]]:
@@ -594,6 +601,7 @@ class Interpreter(Statements):
         """Forget what was counted for the previous root; results are kept."""
         self.functions = set()
         self.unresolved = set()
+        self.combinations = []
         self._calls = 0
 
 

@@ -347,7 +347,7 @@ def _token_tensor(argument: Argument, *, own_symbol: bool) -> Tensor:
             name = TOKENS if first and not own_symbol else f"{shape_id or argument.name}:{dim}"
             dims[dim] = Size.symbol(name)
     ids = {i for i in argument.dynamic.values() if i}
-    label = f"{argument.name}#{min(ids)}" if ids else argument.name
+    label = f"#{min(ids)}" if ids else argument.name
     where = ", ".join(str(d) for d in argument.dynamic)
     trail = Trail(argument.span, f"`{argument.name}` enters with dimension {where} dynamic")
     return Tensor(tuple(dims), open=True, trail=trail, inputs=frozenset({label}))

@@ -33,7 +33,7 @@ _OPERATIONS: dict[str, Callable[..., int]] = {
     "xor": lambda a, b: a ^ b,
     "shl": lambda a, b: a << b if 0 <= b <= 62 else 0,
     "shr": lambda a, b: a >> b if b >= 0 else 0,
-    "large": lambda a: a,
+    "about": lambda a: a,
 }
 
 #: Expressions with more terms, or operations nested deeper, are no longer followed exactly.
@@ -60,10 +60,13 @@ class Size:
 
     def _forget(self) -> None:
         """Become an expression that only knows which token count it depends on, if any."""
-        symbols = sorted(self.symbols())
-        atom: Atom = ("op", "large", (Size.symbol(symbols[0]),)) if symbols else ("s", "large")
-        self.terms = (((atom,), 1),)
+        self.terms = Size.about(self).terms if self.depends else (((("s", "large"),), 1),)
         self.depth = 1
+
+    @staticmethod
+    def about(size: Size) -> Size:
+        """Something that changes with the same token count as `size`; taken to be that count where it matters."""
+        return Size.operation("about", Size.symbol(min(size.symbols())))
 
     @staticmethod
     def const(value: int) -> Size:

@@ -19,8 +19,8 @@ from vllm_lint.analyzer.sizes import Size
 from vllm_lint.analyzer.source import Located
 from vllm_lint.analyzer.values import (
     FALSE,
-    TRUE,
     NONE,
+    TRUE,
     UNKNOWN,
     Const,
     Instance,

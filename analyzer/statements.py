@@ -117,7 +117,8 @@ class Statements(Conditions):
         count = len(target.elts)
         star = next((i for i, e in enumerate(target.elts) if isinstance(e, ast.Starred)), None)
         if isinstance(value, Choice):
-            columns = [self._unpack(o, target, frame) for o in value.options if o != NONE]
+            several = [o for o in value.options if isinstance(o, (Sequence, Shape))]
+            columns = [self._unpack(o, target, frame) for o in several or value.options if o != NONE]
             return [choice(column) for column in zip(*columns, strict=True)]
         if isinstance(value, Shape):
             return operators.unpack_shape(self, value.tensor, count, star, target, frame)
@@ -184,7 +185,8 @@ class Statements(Conditions):
         if sequence.items is not None and len(sequence.items) <= _MAX_UNROLL:
             return self._unrolled(node, sequence.items, frame)
         element = element_of(sequence)
-        return self._loop(node.body, node.orelse, frame, lambda inner: self.assign(node.target, element, inner))
+        # A model without layers is not worth a thought, and after one pass names are bound to what they are in all.
+        return self._loop(node, frame, lambda inner: self.assign(node.target, element, inner), skippable=False)
 
     def _unrolled(self, node: ast.For, items: list[Value], frame: Frame) -> bool:
         frame.exits.append([])
@@ -207,24 +209,32 @@ class Statements(Conditions):
         truth = self.decide(node.test, frame, "while")
         if truth is False:
             return self.execute(node.orelse, frame)
-        return self._loop(node.body, node.orelse, frame, lambda inner: self.decide(node.test, inner, "while"))
+        return self._loop(node, frame, lambda inner: self.decide(node.test, inner, "while"), skippable=True)
 
     def _loop(
-        self, body: list[ast.stmt], orelse: list[ast.stmt], frame: Frame, start: Callable[[Frame], object]
+        self,
+        node: ast.For | ast.AsyncFor | ast.While,
+        frame: Frame,
+        start: Callable[[Frame], object],
+        *,
+        skippable: bool,
     ) -> bool:
         """Run a loop body until what is known about the variables settles, or twice."""
         frame.exits.append([])
         for _ in range(_LOOP_PASSES):
             inner = self.branch(frame)
             start(inner)
-            falls = self.execute(body, inner)
-            ways = [dict(frame.variables), *([inner.variables] if falls else []), *frame.exits[-1]]
+            falls = self.execute(node.body, inner)
+            ways = [*([inner.variables] if falls else []), *frame.exits[-1]]
+            if skippable or not ways:
+                ways.append(dict(frame.variables))
             before = {k: v.key for k, v in frame.variables.items()}
             self._merge(ways, frame)
             if all(before.get(k) == v.key for k, v in frame.variables.items()):
                 break
+            skippable = True
         frame.exits.pop()
-        self.execute(orelse, frame)
+        self.execute(node.orelse, frame)
         return True
 
     def iterate(self, node: ast.expr, frame: Frame) -> Sequence:

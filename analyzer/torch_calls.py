@@ -964,6 +964,7 @@ _METHODS: dict[str, Handler] = {
     "nelement": _numel,
     "stride": _stride,
     "is_contiguous": _contiguous,
+    "is_pinned": lambda call: Static("pinned", "bool"),
     "is_floating_point": lambda call: Static("floating", "bool"),
     "is_complex": lambda call: Static("complex", "bool"),
     "element_size": lambda call: some_int(),

@@ -75,8 +75,8 @@ class Int:
 
     size: Size
     trail: Trail | None = field(default=None, compare=False)
-    inputs: frozenset[str] = field(default=frozenset(), compare=False)
-    """Which inputs of the region the token count was read from, as `name` or `name#shape_id`."""
+    inputs: frozenset[str] = frozenset()
+    """Which inputs of the region the token count was read from, by name, or by `#id` where they have a shape id."""
     exact: bool = True
 
     @property
@@ -91,7 +91,7 @@ class Bool:
 
     condition: Condition
     trail: Trail | None = field(default=None, compare=False)
-    inputs: frozenset[str] = field(default=frozenset(), compare=False)
+    inputs: frozenset[str] = frozenset()
     exact: bool = True
 
     @property
@@ -160,12 +160,13 @@ class Tensor:
     strided: bool = False
     """Whether it is a view that is known not to be contiguous, save for single rows."""
     trail: Trail | None = field(default=None, compare=False)
-    inputs: frozenset[str] = field(default=frozenset(), compare=False)
+    inputs: frozenset[str] = frozenset()
 
     @property
     def key(self) -> Hashable:
         """What equality is decided by."""
-        return ("tensor", self.shape, self.dtype, self.open, self.exact, self.parameter, self.unbacked, self.strided)
+        flags = (self.open, self.exact, self.parameter, self.unbacked, self.strided)
+        return ("tensor", self.shape, self.dtype, flags, self.inputs)
 
     @property
     def depends(self) -> bool:
