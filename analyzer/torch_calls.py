@@ -238,12 +238,13 @@ def _like_second(call: Call) -> Value:
 def _flatten(call: Call) -> Value:
     shape = call.tensor.shape
     start, end = call.integer(1, "start_dim", 0), call.integer(2, "end_dim", -1)
-    if shape is None or start is None or end is None or call.tensor.open:
+    if shape is None or start is None or end is None:
         return call.result(None, exact=False)
     if not shape:
         return call.result((ONE,))
     start, end = start % len(shape), end % len(shape)
-    return call.result((*shape[:start], product(shape[start : end + 1]), *shape[end + 1 :]))
+    flat = (*shape[:start], product(shape[start : end + 1]), *shape[end + 1 :])
+    return call.result(flat, exact=not call.tensor.open)
 
 
 def _unflatten(call: Call) -> Value:
