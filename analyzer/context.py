@@ -125,7 +125,7 @@ class Context:
             span=frame.module.source.span(node),
             confidence=Confidence.HIGH if exact else Confidence.MEDIUM,
             steps=_path(trail, frame),
-            **{"text": self.text(node, frame), "conditional": self.conditions + self.alternatives > 0, **fields},  # type: ignore[arg-type]
+            **{"text": self.text(node, frame), "conditional": self.conditions + self.alternatives > 0, **fields},
         )
         if isinstance(built, InputsCombined):
             self.hear_combination(built)

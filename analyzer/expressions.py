@@ -354,7 +354,8 @@ class Expressions(Context):
             value = Sequence("tuple", operators.dimensions(self, value.tensor, whole, frame), UNKNOWN)
         if isinstance(value, Sequence):
             if value.items is not None and known:
-                return Sequence(value.kind, value.items[slice(*(b.value if b else None for b in bounds))], UNKNOWN)  # type: ignore[union-attr]
+                start, stop, step = (getattr(b, "value", None) for b in bounds)
+                return Sequence(value.kind, value.items[start:stop:step], UNKNOWN)
             return Sequence(value.kind, None, element_of(value))
         if isinstance(value, Choice):
             return choice(self._slice(o, node, whole, frame) for o in value.options)
@@ -393,8 +394,10 @@ class Expressions(Context):
             return self._not(node, frame)
         value = self.evaluate(node.operand, frame)
         if isinstance(value, Const) and isinstance(value.value, (int, float)):
-            operation = {ast.USub: lambda v: -v, ast.UAdd: lambda v: +v, ast.Invert: lambda v: ~int(v)}[type(node.op)]
-            return Const(operation(value.value))
+            number = value.value
+            return Const(
+                -number if isinstance(node.op, ast.USub) else +number if isinstance(node.op, ast.UAdd) else ~int(number)
+            )
         size = as_size(value)
         if size is not None and isinstance(node.op, ast.USub):
             return integer(-size, trail_of(value), inputs_of(value))
@@ -663,7 +666,8 @@ def _fold(op: ast.operator, left: Const, right: Const) -> Value:
         result = operation(a, b)
     except (TypeError, ValueError, ArithmeticError, MemoryError):
         return UNKNOWN
-    if isinstance(result, int) and result.bit_length() > _MAX_BITS or (isinstance(result, str) and len(result) > 1000):
+    is_large = isinstance(result, int) and result.bit_length() > _MAX_BITS
+    if is_large or (isinstance(result, str) and len(result) > 1000):
         return Static("large", type(result).__name__)
     return Const(result)
 

@@ -141,7 +141,8 @@ class Interpreter(Statements):
             annotation = module.annotations.get(name)
             return self.from_annotation(annotation, frame, name) if annotation else Static(f"{module.name}.{name}")
         # `from . import name` in a package's __init__ means the submodule
-        own = [b for b in bindings or () if not (isinstance(b, Import) and (b.module, b.attribute) == (module.name, name))]
+        itself = (module.name, name)
+        own = [b for b in bindings or () if not (isinstance(b, Import) and (b.module, b.attribute) == itself)]
         if own:
             return choice(self.binding_value(b, frame) for b in own)
         for star in module.star_imports:
@@ -418,11 +419,13 @@ class Interpreter(Statements):
     ) -> Value:
         """Interpret a function of the program; a result is reused for equal abstract arguments."""
         info = function.info
+        receiver = function.receiver
         special = special_calls.CALLS.get(info.qualified_name)
         if special is not None:
-            return special(self, args, kwargs, node, frame)
-        receiver = function.receiver
+            return special(self, args if receiver is None else [receiver, *args], kwargs, node, frame)
         agreed: Value | None = None
+        if info.qualified_name in special_calls.BY_TYPE:
+            args, kwargs = self._generalized(args, kwargs)
         if isinstance(receiver, Instance):
             if special_calls.sets_up_weights(self.project, receiver.cls, info.name):
                 return NONE
@@ -523,17 +526,28 @@ class Interpreter(Statements):
         if self.quiet and declared == NONE:
             return NONE  # a procedure in a constructor: creating weights, mostly
         args, kwargs = self._generalized(args, kwargs)
-        results = []
-        with self.alternatively():
-            for cls in self.project.subclasses(receiver.cls):
-                binding = cls.members.get(function.info.name, [None])[-1]
-                if isinstance(binding, FunctionInfo) and not binding.is_abstract:
-                    instance = self.instance_of(cls)
-                    override = self.decorated(Function(binding, instance, owner=cls), Frame(cls.module, {}, owner=cls))
-                    results.append(self.call(override, args, kwargs, node, frame))
-        if agreed is not None:
-            return agreed
-        return choice([r for r in results if not isinstance(r, Unknown)] or [declared])
+        key = (
+            "overrides",
+            receiver.cls.qualified_name,
+            function.info.name,
+            tuple(a.key for a in args),
+            tuple((k, v.key) for k, v in kwargs.items()),
+            self.quiet > 0,
+            self.contract,
+        )
+        if key not in self._results:
+            self._results[key] = UNKNOWN  # an override that calls the method on another object of the type
+            results = []
+            with self.alternatively():
+                for cls in self.project.subclasses(receiver.cls):
+                    binding = cls.members.get(function.info.name, [None])[-1]
+                    if isinstance(binding, FunctionInfo) and not binding.is_abstract:
+                        instance = self.instance_of(cls)
+                        override = Function(binding, instance, owner=cls)
+                        bound = self.decorated(override, Frame(cls.module, {}, owner=cls))
+                        results.append(self.call(bound, args, kwargs, node, frame))
+            self._results[key] = choice([r for r in results if not isinstance(r, Unknown)] or [declared])
+        return self._results[key] if agreed is None else agreed
 
     def opaque_result(self, function: Value, args: list[Value]) -> Value:
         """The result of a function that is not traced into: what its annotation says."""

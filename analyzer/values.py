@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Any, Union
 
 from vllm_lint.analyzer.findings import Span, Step
 from vllm_lint.analyzer.sizes import Condition, Size
@@ -37,7 +37,7 @@ class Trail:
         self.span = span
         self.message = message
         self.parent = parent
-        self.length = parent.length + 1 if parent else 1
+        self.length: int = parent.length + 1 if parent else 1
         self.order = next(clock)
         """When the step was taken, to sort it in among the calls that led to it."""
 
@@ -82,7 +82,7 @@ class Int:
     @property
     def key(self) -> Hashable:
         """What equality is decided by."""
-        return ("int", self.size, self.exact)
+        return ("int", self.size, self.exact, self.inputs)
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ class Sequence:
 class Mapping:
     """A dict. `items` is None where only the join of the values is known."""
 
-    items: dict[Hashable, Value] | None
+    items: dict[Any, Value] | None
     element: Value
 
     @property
@@ -557,14 +557,15 @@ def _merge_tensors(values: list[Value]) -> list[Value]:
     merged = known[0] if known else tensors[0]
     exact = len(known) == len(tensors) and all(t.exact for t in tensors)
     for other in known[1:]:
-        assert merged.shape is not None and other.shape is not None
-        if len(merged.shape) != len(other.shape):
+        mine, theirs = merged.shape, other.shape
+        assert mine is not None and theirs is not None
+        if len(mine) != len(theirs):
             merged = Tensor(None, trail=merged.trail or other.trail, inputs=merged.inputs | other.inputs)
             break
-        if merged.shape != other.shape:
-            shape = tuple(_join_dimension(a, b) for a, b in zip(merged.shape, other.shape, strict=True))
-            same = all(a == b or not (a.depends or b.depends) for a, b in zip(merged.shape, other.shape, strict=True))
-            exact = exact and same
+        if mine != theirs:
+            pairs = list(zip(mine, theirs, strict=True))
+            exact = exact and all(a == b or not (a.depends or b.depends) for a, b in pairs)
+            shape = tuple(_join_dimension(a, b) for a, b in pairs)
             merged = Tensor(shape, "", merged.open, trail=merged.trail, inputs=merged.inputs | other.inputs)
     merged = Tensor(
         merged.shape,

@@ -147,7 +147,7 @@ class OutOfMemory(msgspec.Struct, frozen=True, tag=True):
     limit: int
 
 
-Outcome = Union[  # noqa: UP007 - msgspec reads this at run time on Python 3.10 too
+Outcome = Union[
     GraphBreak,
     Specialized,
     RangeViolated,
