@@ -57,6 +57,24 @@ class Conditions(Expressions):
         """`and` and `or` in a condition jump after each operand, so each is a decision of its own."""
         stop = isinstance(node.op, ast.Or)
         inner = _within(form, "or" if stop else "and")
+        outer, self.immaterial = self.immaterial, self.immaterial or self._settled(node, frame, stop)
+        truth = self._ask_operands(node, frame, form, inner, stop, only_raises=only_raises)
+        self.immaterial = outer
+        return truth
+
+    def _settled(self, node: ast.BoolOp, frame: Frame, stop: bool) -> bool:
+        """Whether some operand decides the whole by itself."""
+        current = frame
+        with self.silently():
+            for operand in node.values:
+                if self.decide(operand, current, "if") is stop:
+                    return True
+                current = self.narrowed(operand, current, truth=not stop)
+        return False
+
+    def _ask_operands(
+        self, node: ast.BoolOp, frame: Frame, form: str, inner: str, stop: bool, *, only_raises: bool
+    ) -> bool | None:
         undecided = dynamic = False
         current = frame
         for operand in node.values:

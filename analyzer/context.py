@@ -64,6 +64,8 @@ class Context:
         self.last_test_was_dynamic = False
         #: Whether a comparison is the condition of an assertion, which sizes of data survive.
         self.asserting = False
+        #: Whether the rest of a condition decides it, whatever the size is that is asked about.
+        self.immaterial = False
         """Whether a token count or data decides the condition that was last looked at."""
         self._infos: dict[int, FunctionInfo] = {}
         self._classes: dict[int, ClassInfo] = {}

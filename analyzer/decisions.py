@@ -6,7 +6,7 @@ import math
 
 from vllm_lint.analyzer.context import Context, Frame
 from vllm_lint.analyzer.events import DataDecision, InputsCombined, SizeDecision, SizeSpecialization, TensorTruth
-from vllm_lint.analyzer.sizes import Condition
+from vllm_lint.analyzer.sizes import Condition, Size
 from vllm_lint.analyzer.source import Located
 from vllm_lint.analyzer.values import (
     FALSE,
@@ -34,9 +34,9 @@ def emit_size(
 ) -> None:
     """Report a decision on a condition that changes with the token count; nothing if it does not change."""
     changes_at = value.condition.changes_at()
-    if changes_at is None:
+    if changes_at is None or context.immaterial:
         return
-    across = _across(value.inputs) if len(value.inputs) > 1 else ()
+    across = _across(value.inputs) if _compares_sizes(value.condition) else ()
     context.emit(
         SizeDecision,
         node,
@@ -62,14 +62,12 @@ def emit_tensor(context: Context, node: Located, frame: Frame, value: Tensor, fo
 def compare_sequences(context: Context, name: str, left: Value, right: Value, node: Located, frame: Frame) -> Value:
     """Compare two shapes or sequences element by element."""
     sides = [_dimensions(left), _dimensions(right)]
-    if sides[0] is not None and sides[1] is not None and len(sides[0]) != len(sides[1]) and _is_open(left, right):
-        return Unknown("comparison", tainted=True)  # the rank of one was only assumed
     if sides[0] is None or sides[1] is None:
         return Unknown("comparison", tainted=tainted(left) or tainted(right))
     if name not in ("==", "!="):
         return Static("comparison", "bool")
     if len(sides[0]) != len(sides[1]):
-        return Const(name == "!=")
+        return Unknown("comparison", tainted=True) if _is_open(left, right) else Const(name == "!=")
     conditions: list[Condition] = []
     pinning: list[Condition] = []
     causes: list[Value] = []
@@ -96,9 +94,17 @@ def compare_sequences(context: Context, name: str, left: Value, right: Value, no
     together = conditions[0] if len(conditions) == 1 else Condition("and", tuple(conditions))
     if name == "!=":
         together = Condition("not", (together,))
-    cause = causes[0]
-    if all(c.changes_at() == (1,) for c in pinning):  # zero-one specialization answers without pinning anything
-        return Bool(together, trail_of(cause), inputs_of(cause), getattr(cause, "exact", True))
+    return _pinned(context, together, pinning, causes[0], node, frame)
+
+
+def _pinned(
+    context: Context, whole: Condition, parts: list[Condition], cause: Value, node: Located, frame: Frame
+) -> Value:
+    """What comes of a shape comparison in which `parts` compare token counts."""
+    if not all(any(s.constant is not None for s in p.operands if isinstance(s, Size)) for p in parts):
+        return Unknown("comparison", tainted=True)
+    if all(p.changes_at() == (1,) for p in parts):  # zero-one specialization answers without pinning anything
+        return Bool(whole, trail_of(cause), inputs_of(cause), getattr(cause, "exact", True))
     context.emit(SizeSpecialization, node, frame, cause, form="shape comparison")
     return Static("comparison", "bool")
 
@@ -147,6 +153,14 @@ def rounded(name: str, left: Value, right: Value) -> tuple[str, Value, Value]:
 
 
 _MIRRORED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
+
+
+def _compares_sizes(condition: Condition) -> bool:
+    """Whether two sizes that both change are compared somewhere in a condition."""
+    sizes = [o for o in condition.operands if isinstance(o, Size)]
+    if sizes:
+        return all(size.depends for size in sizes)
+    return any(_compares_sizes(o) for o in condition.operands if isinstance(o, Condition))
 
 
 def dynamic(value: Value) -> bool:

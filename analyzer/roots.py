@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -39,9 +40,11 @@ _RECOGNISED = {"torch.Tensor", "torch.FloatTensor", INTERMEDIATE_TENSORS}
 _ONE_DIMENSIONAL = {"input_ids", "positions", "position_ids", "token_type_ids", "cu_seqlens", "max_seqlen", "seqlens"}
 
 
-#: Arguments that vLLM passes as tensors with one element.
-_SCALARS = {"max_seqlen"}
+#: How arguments end that vLLM passes as tensors with one element.
+_SCALAR_ENDING = "max_seqlen"
 _TENSOR_ATTRIBUTES = {"shape", "size", "dtype", "device", "view", "reshape", "to", "unsqueeze", "ndim", "dim", "numel"}
+
+_COMPILE_CALL = re.compile(r"\btorch\.compile\(|\bself\.[\w.]+\.compile\(|import compile\b")
 
 
 @dataclass(frozen=True)
@@ -235,7 +238,7 @@ def _is_tensor(
     interpreter: Interpreter, function: FunctionInfo, parameter: ast.arg, names: frozenset[str], home: Frame
 ) -> bool:
     """Whether a tensor with more than one element is passed, by annotation or, without one, by use."""
-    if parameter.arg in _SCALARS or names & {"int", "float", "bool"}:
+    if parameter.arg.endswith(_SCALAR_ENDING) or names & {"int", "float", "bool"}:
         return False
     if parameter.annotation is None:
         return parameter.arg in _operands(function)
@@ -404,7 +407,7 @@ def _compile_calls(module: ModuleInfo) -> Iterator[tuple[ClassInfo | None, ast.C
                 yield inside, child
             yield from visit(child, inside)
 
-    if ".compile(" in module.source.text:
+    if _COMPILE_CALL.search(module.source.text):
         yield from visit(module.source.tree, None)
 
 
