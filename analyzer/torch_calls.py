@@ -972,7 +972,6 @@ _METHODS: dict[str, Handler] = {
     "get_device": lambda call: some_int(),
     "data_ptr": lambda call: some_int(),
     "storage_offset": lambda call: some_int(),
-    "is_pinned": lambda call: Static("pinned", "bool"),
     "__len__": _length,
     "item": _reads_data("number"),
     "tolist": _tolist,
