@@ -122,7 +122,7 @@ class Context:
         if self.quiet:
             return
         trail = next((t for t in map(trail_of, causes) if t), None)
-        exact = exact and all(getattr(c, "exact", True) for c in causes)
+        exact = exact and not self.alternatives and all(getattr(c, "exact", True) for c in causes)
         built = event(
             span=frame.module.source.span(node),
             confidence=Confidence.HIGH if exact else Confidence.MEDIUM,

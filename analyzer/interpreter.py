@@ -38,11 +38,12 @@ from vllm_lint.analyzer.values import (
     Tensor,
     Unknown,
     Value,
+    anonymous,
     choice,
     clock,
-    generalized,
     is_static,
     tainted,
+    widened,
 )
 
 _MAX_DEPTH = 60
@@ -262,6 +263,8 @@ class Interpreter(Statements):
 
     def instantiate(self, cls: ClassInfo, args: list[Value], kwargs: dict[str, Value], *, typed: bool = False) -> Value:
         """An object of `cls`; the same arguments give the same object."""
+        if special_calls.constructed_by_type(self.project, cls):
+            args, kwargs = self._generalized(args, kwargs)
         key = (id(cls), tuple(a.key for a in args), tuple((k, v.key) for k, v in kwargs.items()), typed)
         known = self._instances.get(key)
         if known is not None:
@@ -431,11 +434,18 @@ class Interpreter(Statements):
                 return NONE
             if receiver.typed and info.is_abstract:
                 return self._call_overrides(function, receiver, args, kwargs, node, frame)
-            if special_calls.is_agreed(self.project, receiver.cls, info.name):
-                agreed = special_calls.agreed_result(info.name, args, kwargs)
+            shared = special_calls.shared_method(self.project, receiver.cls, info.name)
+            if shared is not None:
+                agreed = shared(receiver, args, kwargs)
                 args, kwargs = self._generalized(args, kwargs)
+                receiver = self.instance_of(receiver.cls)
+                function = replace(function, receiver=receiver)
+            elif info.name == "forward" and special_calls.constructed_by_type(self.project, receiver.cls):
+                args, kwargs = [widened(a) for a in args], {k: widened(v) for k, v in kwargs.items()}
         if receiver is not None:
             args = [receiver, *args]
+        if not _accepts(info, args, kwargs):
+            return Unknown("cannot be called like this")  # so what stands here at run time is something else
         variables = self._bind(function, args, kwargs, node, frame)
         key = (
             function.key,
@@ -493,7 +503,7 @@ class Interpreter(Statements):
         def by_type(value: Value) -> Value:
             if isinstance(value, Instance):
                 return self.instance_of(value.cls)
-            return generalized(value)
+            return anonymous(widened(value))
 
         return [by_type(a) for a in args], {k: by_type(v) for k, v in kwargs.items()}
 
@@ -519,9 +529,8 @@ class Interpreter(Statements):
         frame: Frame,
     ) -> Value:
         """Call an abstract method: any subclass's may be meant."""
-        agreed = None
-        if special_calls.is_agreed(self.project, receiver.cls, function.info.name):
-            agreed = special_calls.agreed_result(function.info.name, args, kwargs)
+        shared = special_calls.shared_method(self.project, receiver.cls, function.info.name)
+        agreed = shared(receiver, args, kwargs) if shared is not None else None
         declared = self._declared_result(function, args) if agreed is None else agreed
         if self.quiet and declared == NONE:
             return NONE  # a procedure in a constructor: creating weights, mostly
@@ -617,6 +626,21 @@ class Interpreter(Statements):
         self.unresolved = set()
         self.combinations = []
         self._calls = 0
+
+
+def _accepts(info: FunctionInfo, args: list[Value], kwargs: dict[str, Value]) -> bool:
+    """Whether the parameters take these arguments, as far as their number and names go."""
+    arguments = info.node.args
+    positional = [a.arg for a in (*arguments.posonlyargs, *arguments.args)]
+    if len(args) > len(positional) and not arguments.vararg:
+        return False
+    if "..." in kwargs:
+        return True
+    names = {*positional, *(a.arg for a in arguments.kwonlyargs)}
+    if not arguments.kwarg and any(k not in names for k in kwargs):
+        return False
+    required = positional[len(args) : len(positional) - len(arguments.defaults)]
+    return all(name in kwargs for name in required)
 
 
 def _title(function: Function) -> str:

@@ -149,6 +149,8 @@ def dimension(context: Context, tensor: Tensor, index: int, node: ast.expr | Non
         return Static("shape[-1]", "int") if index == -1 else Unknown("a dimension", tainted=True)
     if not -len(tensor.shape) <= index < len(tensor.shape):
         return Static(f"shape[{index}]", "int") if tensor.open else Unknown("a dimension")
+    if tensor.open and index < -1:  # counted from the end of a rank that is only assumed
+        return Static(f"shape[{index}]", "int")
     size = tensor.shape[index]
     trail = tensor.trail
     if size.depends and node is not None and frame is not None and trail is not None and not context.quiet:
@@ -204,7 +206,7 @@ def tensor_attribute(context: Context, tensor: Tensor, name: str, node: Located,
     """`tensor.name`."""
     if name == "shape":
         return Shape(tensor)
-    if name in ("ndim",):
+    if name == "ndim":
         return Const(len(tensor.shape)) if tensor.shape is not None and not tensor.open else Static("ndim", "int")
     if name in ("T", "mT") and tensor.shape is not None and len(tensor.shape) >= 2:
         return strided(derived((*tensor.shape[:-2], tensor.shape[-1], tensor.shape[-2]), tensor))
@@ -440,6 +442,8 @@ def _divides(
 def _report_division(
     context: Context, top: Size, bottom: Size, tensor: Tensor, node: Located, frame: Frame, form: str
 ) -> None:
+    if top.is_vague:
+        return
     holds = Condition("==", (Size.operation("mod", top, bottom), Size.const(0)))
     if holds.decide() is not True and holds.changes_at() is not None:
         context.emit(SizeDivision, node, frame, tensor, form=form, divisor=repr(bottom), exact=not tensor.open)
@@ -501,7 +505,7 @@ def call_layer(
     if not isinstance(source, Tensor):
         return Tensor(exact=False)
     if name in _SAME_SHAPE_LAYERS:
-        return source
+        return source if len(args) + len(kwargs) == 1 else UNKNOWN  # they take one tensor: this is not what runs here
     if name in ("Linear", "LazyLinear", "Bilinear"):
         out = layer.argument(1, "out_features")
         return derived(None if not source.shape else (*source.shape[:-1], _size_or_some(out)), source)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from functools import cache
 from typing import Union
 
 #: ("n", name) token symbol; ("s", label) static; ("op", name, operands) anything else.
@@ -39,20 +39,24 @@ _OPERATIONS: dict[str, Callable[..., int]] = {
 #: Expressions with more terms, or operations nested deeper, are no longer followed exactly.
 _MAX_TERMS = 24
 _MAX_DEPTH = 12
+_MAX_OPERANDS = 4
 
 
 class Size:
     """An integer expression in normal form; equal expressions compare equal."""
 
-    __slots__ = ("_hash", "depends", "depth", "terms")
+    __slots__ = ("_hash", "depends", "depth", "known", "terms")
 
     terms: tuple[tuple[Monomial, int], ...]
     depends: bool
     """Whether the value changes with a token count."""
+    known: bool
+    """Whether token counts and numbers are all that it is made of, with no statics."""
 
     def __init__(self, terms: Iterable[tuple[Monomial, int]]) -> None:
         self.terms = tuple(sorted((t for t in terms if t[1]), key=_term_order))
         self.depends = any(_atom_depends(a) for m, _ in self.terms for a in m)
+        self.known = all(_atom_known(a) for m, _ in self.terms for a in m)
         self.depth = max((_atom_depth(a) for m, _ in self.terms for a in m), default=0)
         if len(self.terms) > _MAX_TERMS or self.depth > _MAX_DEPTH or any(len(m) > _MAX_TERMS for m, _ in self.terms):
             self._forget()
@@ -92,8 +96,12 @@ class Size:
                 return Size.const(_OPERATIONS[name](*constants))
             except (ZeroDivisionError, OverflowError):
                 pass
-        if name in ("min", "max") and operands[0] == operands[1]:
-            return operands[0]
+        if name in ("min", "max"):
+            operands = _flattened(name, operands)
+            if len(operands) == 1:
+                return operands[0]
+            if len(operands) > _MAX_OPERANDS and any(o.depends for o in operands):
+                return Size.about(next(o for o in operands if o.depends))
         return Size([((("op", name, operands),), 1)])
 
     @property
@@ -104,6 +112,11 @@ class Size:
         if len(self.terms) == 1 and not self.terms[0][0]:
             return self.terms[0][1]
         return None
+
+    @property
+    def is_vague(self) -> bool:
+        """Whether all that is known is which token count it depends on."""
+        return any(len(a) == 3 and (a[1] == "about" or any(o.is_vague for o in a[2])) for m, _ in self.terms for a in m)
 
     def symbols(self) -> frozenset[str]:
         """Names of the token symbols that occur."""
@@ -208,12 +221,13 @@ class Size:
 class Condition:
     """A truth value computed from sizes: a comparison, or `and`, `or`, `not` over conditions."""
 
-    __slots__ = ("depends", "operands", "operator")
+    __slots__ = ("depends", "known", "operands", "operator")
 
     def __init__(self, operator: str, operands: tuple[Size | Condition, ...]) -> None:
         self.operator = operator
         self.operands = operands
-        self.depends = any(o.depends for o in operands)
+        self.depends: bool = any(o.depends for o in operands)
+        self.known: bool = all(o.known for o in operands)
 
     def evaluate(self, tokens: int, seed: int = 0) -> bool:
         """The truth at `tokens` tokens; see `Size.evaluate`."""
@@ -250,10 +264,10 @@ class Condition:
         return f"{self.operator}({', '.join(map(repr, self.operands))})"
 
 
-@lru_cache(maxsize=None)
+@cache
 def _decide(condition: Condition) -> bool | None:
     first: bool | None = None
-    for _, truth in condition.samples(range(4)):
+    for _, truth in condition.samples(range(1 if condition.known else 4)):
         if first is None:
             first = truth
         elif truth != first:
@@ -261,14 +275,15 @@ def _decide(condition: Condition) -> bool | None:
     return first
 
 
-@lru_cache(maxsize=None)
+@cache
 def _changes_at(condition: Condition) -> tuple[int, ...] | None:
-    for seed in range(6):
+    for seed in range(1 if condition.known else 6):
         by_truth: dict[bool, list[int]] = {True: [], False: []}
         for tokens, truth in condition.samples((seed,)):
             by_truth[truth].append(tokens)
         if by_truth[True] and by_truth[False]:
-            return tuple(min(by_truth.values(), key=len))
+            rarer = len(by_truth[True]) <= len(by_truth[False])
+            return tuple(by_truth[rarer])
     return None
 
 
@@ -289,6 +304,10 @@ def _atom_depends(atom: Atom) -> bool:
     if len(atom) == 3:
         return any(o.depends for o in atom[2])
     return atom[0] == "n"
+
+
+def _atom_known(atom: Atom) -> bool:
+    return all(o.known for o in atom[2]) if len(atom) == 3 else atom[1] == TOKENS and atom[0] == "n"
 
 
 def _atom_depth(atom: Atom) -> int:
@@ -318,6 +337,18 @@ def _static_value(label: str, seed: int) -> int:
 def _other_count(name: str, tokens: int, seed: int) -> int:
     """A count that varies, but not in step with the tokens."""
     return (tokens * 7 + zlib.crc32(f"{seed}:{name}:{tokens}".encode())) % 997 + 1
+
+
+def _flattened(name: str, operands: tuple[Size, ...]) -> tuple[Size, ...]:
+    """The distinct operands of nested `min` or `max`, in a fixed order."""
+    found: dict[Size, None] = {}
+    for operand in operands:
+        atom = operand.terms[0][0][0] if len(operand.terms) == 1 and len(operand.terms[0][0]) == 1 else None
+        if atom is not None and len(atom) == 3 and atom[1] == name and operand.terms[0][1] == 1:
+            found.update(dict.fromkeys(atom[2]))
+        else:
+            found[operand] = None
+    return tuple(sorted(found, key=repr))
 
 
 def _gcd(a: int, b: int) -> int:

@@ -116,6 +116,21 @@ def _missing_layer(context: Context, args: list[Value], kwargs: dict[str, Value]
     return NONE
 
 
+def _dispatch_forward(
+    context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame
+) -> Value:
+    """`CustomOp.dispatch_forward`: the native implementation, CUDA's, and those of platforms that have their own."""
+    receiver = args[0]
+    if not isinstance(receiver, Instance):
+        return UNKNOWN
+    found = []
+    for name in ("native", "cuda", "hip", "cpu", "tpu", "xpu", "oot"):
+        member = context.member(receiver.cls, f"forward_{name}")
+        if member is not None and member[0].qualified_name != "vllm.model_executor.custom_op.CustomOp":
+            found.append(context.attribute(receiver, f"forward_{name}", node, frame))
+    return choice(found)
+
+
 def _nothing(context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame) -> Value:
     return NONE
 
@@ -130,12 +145,13 @@ CALLS: dict[str, Handler] = {
     "vllm.model_executor.models.utils.make_layers": _make_layers,
     "vllm.model_executor.models.utils.PPMissingLayer": _missing_layer,
     "vllm.model_executor.layers.utils.PPMissingLayer": _missing_layer,
+    "vllm.model_executor.custom_op.CustomOp.dispatch_forward": _dispatch_forward,
     "vllm.model_executor.utils.set_weight_attrs": _nothing,
     "vllm.utils.torch_utils.direct_register_custom_op": _nothing,
 }
 
 
-def _linear_method(args: list[Value], kwargs: dict[str, Value]) -> Value | None:
+def _linear_method(receiver: Instance, args: list[Value], kwargs: dict[str, Value]) -> Value | None:
     """`LinearMethodBase.apply(layer, x, bias)`: as wide as the layer says."""
     layer = kwargs.get("layer", args[0] if args else UNKNOWN)
     x = tensor_among(kwargs.get("x", args[1] if len(args) > 1 else UNKNOWN))
@@ -146,7 +162,7 @@ def _linear_method(args: list[Value], kwargs: dict[str, Value]) -> Value | None:
     return replace(x, shape=(*x.shape[:-1], size or Size.static("?")), open=False)
 
 
-def _embedding_method(args: list[Value], kwargs: dict[str, Value]) -> Value | None:
+def _embedding_method(receiver: Instance, args: list[Value], kwargs: dict[str, Value]) -> Value | None:
     """`QuantizeMethodBase.embedding(layer, ids)`."""
     ids = tensor_among(kwargs.get("input_", args[1] if len(args) > 1 else UNKNOWN))
     if ids is None or ids.shape is None:
@@ -154,12 +170,34 @@ def _embedding_method(args: list[Value], kwargs: dict[str, Value]) -> Value | No
     return replace(ids, shape=(*ids.shape, Size.static("width")), open=False)
 
 
-#: Methods whose result all implementations agree on, by name: the class that declares the method, and the result.
-_AGREED: dict[str, tuple[str, Callable[[list[Value], dict[str, Value]], Value | None]]] = {
-    "apply": ("vllm.model_executor.layers.linear.LinearMethodBase", _linear_method),
-    "embedding": ("vllm.model_executor.layers.quantization.base_config.QuantizeMethodBase", _embedding_method),
-}
+def _linear_forward(receiver: Instance, args: list[Value], kwargs: dict[str, Value]) -> Value | None:
+    """`LinearBase.forward(input_)`: the output and, unless told otherwise, the bias."""
+    output = _linear_method(receiver, [receiver, *args], {"x": v for v in kwargs.values()})
+    returns_bias = receiver.attributes.get("return_bias", TRUE)
+    if output is None or returns_bias not in (TRUE, FALSE):
+        return None
+    return Sequence("tuple", [output, choice([Tensor(parameter=True), NONE])], UNKNOWN) if returns_bias == TRUE else output
 
+
+def _embedding_forward(receiver: Instance, args: list[Value], kwargs: dict[str, Value]) -> Value | None:
+    """`VocabParallelEmbedding.forward(input_)`."""
+    return _embedding_method(receiver, [receiver, *args], kwargs)
+
+
+#: Methods that many callers share and whose result does not depend on which implementation runs: the class that
+#: declares them, the name, and the result. Each implementation is interpreted once for each type of argument.
+_SHARED: tuple[tuple[str, str, Callable[[Instance, list[Value], dict[str, Value]], Value | None]], ...] = (
+    ("apply", "vllm.model_executor.layers.linear.LinearMethodBase", _linear_method),
+    ("embedding", "vllm.model_executor.layers.quantization.base_config.QuantizeMethodBase", _embedding_method),
+    ("forward", "vllm.model_executor.layers.linear.LinearBase", _linear_forward),
+    ("forward", "vllm.model_executor.layers.vocab_parallel_embedding.VocabParallelEmbedding", _embedding_forward),
+)
+
+#: Classes whose objects are told apart by the types of their constructors' arguments alone.
+_CONSTRUCTED_BY_TYPE = ("vllm.model_executor.custom_op.CustomOp",)
+
+#: Functions whose result depends on the types of their arguments alone, as far as a compiled region can tell.
+BY_TYPE = {"vllm.model_executor.layers.quantization.base_config.resolve_quant_method"}
 
 #: Methods that only fill in the weights of a layer, by name: the class that declares them.
 _WEIGHT_SETUP = {
@@ -177,16 +215,19 @@ def _derives(project: Project, cls: ClassInfo, base: str) -> bool:
     return any(not isinstance(b, str) and b.qualified_name == base for b in project.linearization(cls))
 
 
-def is_agreed(project: Project, cls: ClassInfo, name: str) -> bool:
-    """Whether all implementations of the method agree on its result."""
-    if name not in _AGREED:
-        return False
-    return _derives(project, cls, _AGREED[name][0])
+def shared_method(
+    project: Project, cls: ClassInfo, name: str
+) -> Callable[[Instance, list[Value], dict[str, Value]], Value | None] | None:
+    """What tells the result of a method that many callers share; None if it is not such a method."""
+    for method, base, result in _SHARED:
+        if method == name and _derives(project, cls, base):
+            return result
+    return None
 
 
-def agreed_result(name: str, args: list[Value], kwargs: dict[str, Value]) -> Value | None:
-    """The result that all implementations agree on; None where the arguments do not tell it."""
-    return _AGREED[name][1](args, kwargs)
+def constructed_by_type(project: Project, cls: ClassInfo) -> bool:
+    """Whether objects of `cls` are told apart by the types of their constructors' arguments alone."""
+    return any(_derives(project, cls, base) for base in _CONSTRUCTED_BY_TYPE)
 
 
 # Libraries

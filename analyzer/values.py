@@ -584,6 +584,8 @@ def _join_dimension(a: Size, b: Size) -> Size:
     if a == b:
         return a
     if a.depends and b.depends:
+        if a.is_vague or b.is_vague:
+            return b if a.is_vague else a
         return Size.operation("max", a, b)
     # One path pads or drops a token dimension: keep the one that depends, the join is marked as not exact.
     if a.depends or b.depends:
@@ -662,8 +664,8 @@ def element_of(sequence: Sequence) -> Value:
     return choice(sequence.items) if sequence.items else UNKNOWN
 
 
-def generalized(value: Value) -> Value:
-    """`value` with what is fixed at capture forgotten, as far as sizes and tensors go."""
+def widened(value: Value) -> Value:
+    """`value` with sizes that are fixed at capture forgotten, so that more callers look alike."""
     if isinstance(value, Tensor) and value.parameter:
         return Tensor(parameter=True)
     if isinstance(value, Tensor) and value.shape is not None:
@@ -671,6 +673,21 @@ def generalized(value: Value) -> Value:
         return replace(value, shape=dims)
     if isinstance(value, Int) and not value.size.depends:
         return Static("", "int")
+    if isinstance(value, Static):
+        return Static("", value.type)
     if isinstance(value, Choice):
-        return choice(generalized(o) for o in value.options)
+        return choice(widened(o) for o in value.options)
+    return value
+
+
+def anonymous(value: Value) -> Value:
+    """What all tensors of one rank and dependence on token counts have in common; other values stay."""
+    tensor = tensor_among(value)
+    if tensor is not None:
+        dims = None
+        if tensor.shape is not None:
+            dims = tuple(Size.about(d) if d.depends and len(d.terms[0][0]) != 1 else d for d in tensor.shape)
+        return Tensor(dims, exact=False, parameter=tensor.parameter, trail=tensor.trail)
+    if isinstance(value, (Int, Bool)):
+        return replace(value, inputs=frozenset())
     return value
