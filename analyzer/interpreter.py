@@ -427,7 +427,9 @@ class Interpreter(Statements):
         if special is not None:
             return special(self, args if receiver is None else [receiver, *args], kwargs, node, frame)
         agreed: Value | None = None
-        if info.qualified_name in special_calls.BY_TYPE:
+        if info.qualified_name in special_calls.CHOOSES_IMPLEMENTATION:
+            if not self.project.is_checked(info.module):
+                return self._declared_result(function, args)
             args, kwargs = self._generalized(args, kwargs)
         if isinstance(receiver, Instance):
             if special_calls.sets_up_weights(self.project, receiver.cls, info.name):
@@ -437,6 +439,8 @@ class Interpreter(Statements):
             shared = special_calls.shared_method(self.project, receiver.cls, info.name)
             if shared is not None:
                 agreed = shared(receiver, args, kwargs)
+                if agreed is not None and not self.project.is_checked(info.module):
+                    return agreed
                 args, kwargs = self._generalized(args, kwargs)
                 receiver = self.instance_of(receiver.cls)
                 function = replace(function, receiver=receiver)
@@ -549,6 +553,8 @@ class Interpreter(Statements):
             results = []
             with self.alternatively():
                 for cls in self.project.subclasses(receiver.cls):
+                    if agreed is not None and not self.project.is_checked(cls.module):
+                        continue
                     binding = cls.members.get(function.info.name, [None])[-1]
                     if isinstance(binding, FunctionInfo) and not binding.is_abstract:
                         instance = self.instance_of(cls)

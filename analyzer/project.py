@@ -27,7 +27,9 @@ class Project:
         search_installed: bool,
         display: Callable[[Path], str],
     ) -> None:
+        files = list(files)
         self._display = display
+        self._checked = frozenset(files)
         self.roots: list[Path] = []
         for root in (*source_roots, *_package_parents(files)):
             if root not in self.roots:
@@ -40,6 +42,10 @@ class Project:
         self._subclass_names: dict[Path, dict[str, list[tuple[Path, str]]]] = {}
         self.resolve_base: Callable[[ClassInfo], list[ClassInfo | str]] = lambda _: []
         """Set by the interpreter, which knows what the expression of a base class means."""
+
+    def is_checked(self, module: ModuleInfo) -> bool:
+        """Whether findings in `module` are asked for; code of others is only read for what it returns."""
+        return module.source.path in self._checked
 
     def add_source(self, path: Path, source: SourceFile) -> None:
         """Give the text of `path` in place of what is on disk."""

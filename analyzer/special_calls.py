@@ -187,7 +187,7 @@ def _embedding_forward(receiver: Instance, args: list[Value], kwargs: dict[str, 
 #: Methods that many callers share and whose result does not depend on which implementation runs: the class that
 #: declares them, the name, and the result. Each implementation is interpreted once for each type of argument.
 _SHARED: tuple[tuple[str, str, Callable[[Instance, list[Value], dict[str, Value]], Value | None]], ...] = (
-    ("apply", "vllm.model_executor.layers.linear.LinearMethodBase", _linear_method),
+    ("apply", "vllm.model_executor.layers.quantization.base_config.QuantizeMethodBase", _linear_method),
     ("embedding", "vllm.model_executor.layers.quantization.base_config.QuantizeMethodBase", _embedding_method),
     ("forward", "vllm.model_executor.layers.linear.LinearBase", _linear_forward),
     ("forward", "vllm.model_executor.layers.vocab_parallel_embedding.VocabParallelEmbedding", _embedding_forward),
@@ -196,8 +196,13 @@ _SHARED: tuple[tuple[str, str, Callable[[Instance, list[Value], dict[str, Value]
 #: Classes whose objects are told apart by the types of their constructors' arguments alone.
 _CONSTRUCTED_BY_TYPE = ("vllm.model_executor.custom_op.CustomOp",)
 
-#: Functions whose result depends on the types of their arguments alone, as far as a compiled region can tell.
-BY_TYPE = {"vllm.model_executor.layers.quantization.base_config.resolve_quant_method"}
+#: Functions that choose an implementation by configuration and the types of their arguments. Where their code is
+#: not checked itself, the declared type of their result says enough.
+CHOOSES_IMPLEMENTATION = {
+    "vllm.model_executor.layers.quantization.base_config.resolve_quant_method",
+    "vllm.model_executor.layers.fused_moe.routed_experts.RoutedExperts._get_quant_method",
+    "vllm.v1.attention.selector.get_attn_backend",
+}
 
 #: Methods that only fill in the weights of a layer, by name: the class that declares them.
 _WEIGHT_SETUP = {
