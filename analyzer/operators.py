@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import reduce
 
-from vllm_lint.analyzer import decisions
+from vllm_lint.analyzer import decisions, vllm_layers
 from vllm_lint.analyzer.context import Context, Frame
 from vllm_lint.analyzer.events import SizeDivision, SizeSpecialization
 from vllm_lint.analyzer.sizes import Condition, Size
@@ -493,6 +493,8 @@ def call_layer(
     context: Context, layer: Layer, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame
 ) -> Value:
     """Call an instance of a torch.nn class, as far as its shape rule is known."""
+    if layer.name.startswith(vllm_layers.PACKAGE):
+        return vllm_layers.call_vllm_layer(layer.name, args, kwargs)
     name = layer.name.rpartition(".")[2]
     if name == "Sequential":
         result: Value = args[0] if args else UNKNOWN

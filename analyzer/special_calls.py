@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeAlias
 
-from vllm_lint.analyzer import builtin_calls, torch_calls, untraceable
+from vllm_lint.analyzer import builtin_calls, torch_calls, untraceable, vllm_layers
 from vllm_lint.analyzer.context import Context, Frame
 from vllm_lint.analyzer.events import LibraryCall, SizeSpecialization
 from vllm_lint.analyzer.index import ClassInfo
@@ -268,6 +268,8 @@ def call_external(
     handler = _LIBRARY.get(name)
     if handler is not None:
         return handler(context, args, kwargs, node, frame)
+    if name.startswith(vllm_layers.PACKAGE):
+        return Layer(name, tuple(args), tuple((k, v) for k, v in kwargs.items() if k != "..."))
     if name.startswith("torch.ops."):
         return Unknown("a custom operator")
     if name.startswith("torch."):

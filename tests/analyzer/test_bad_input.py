@@ -404,7 +404,7 @@ def test_deep_code(tmp_path: Path, body: str) -> None:
 def test_many_paths_through_a_function(tmp_path: Path) -> None:
     """The number of paths doubles with each line; the time must not."""
     lines = "\n".join(f"        y = x if self.flag{i} else x + {i}" for i in range(60))
-    loops = "\n".join(f"        for i{i} in self.layers{i}: x = i{i}(x)" for i in range(30))
+    loops = "\n".join(f"        for i{i} in self.scales{i}: x = x * i{i}" for i in range(30))
     write(tmp_path, "model.py", MODEL.replace("        if x.shape", f"{lines}\n{loops}\n        if x.shape"))
     assert [code for code, _ in found(run(tmp_path))["model.py"]] == ["VL201"]
 
