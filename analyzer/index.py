@@ -110,6 +110,8 @@ class ModuleInfo:
     annotations: dict[str, ast.expr] = field(default_factory=dict)
     rebound: frozenset[str] = frozenset()
     """Module-level names that functions assign to through `global`."""
+    fakes: dict[str, ast.expr] = field(default_factory=dict)
+    """Custom operators that the module registers through vLLM's `direct_register_custom_op`, and their fakes."""
 
     def absolute(self, module: str | None, level: int) -> str:
         """The absolute name of a relative import."""
@@ -162,6 +164,8 @@ def _index_block(
                     module.star_imports.append(imported.module)
                 else:
                     bindings.setdefault(bound, []).append(imported)
+        elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+            _index_registration(statement.value, module)
         elif isinstance(statement, ast.Assign):
             for target in statement.targets:
                 _index_target(target, statement.value, (), bindings)
@@ -196,6 +200,15 @@ def imports_of(node: ast.Import | ast.ImportFrom, module: ModuleInfo) -> Iterato
     base = module.absolute(node.module, node.level)
     for alias in node.names:
         yield alias.asname or alias.name, Import(base, None if alias.name == "*" else alias.name)
+
+
+def _index_registration(call: ast.Call, module: ModuleInfo) -> None:
+    if not ast.unparse(call.func).endswith("direct_register_custom_op"):
+        return
+    given = {k.arg: k.value for k in call.keywords} | dict(zip(("op_name", "op_func"), call.args, strict=False))
+    name = given.get("op_name")
+    if isinstance(name, ast.Constant) and "fake_impl" in given:
+        module.fakes[str(name.value)] = given["fake_impl"]
 
 
 def _index_target(target: ast.expr, value: ast.expr, path: tuple[int, ...], into: dict[str, list[Binding]]) -> None:

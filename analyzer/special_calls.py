@@ -271,7 +271,7 @@ def call_external(
     if name.startswith(vllm_layers.PACKAGE):
         return Layer(name, tuple(args), tuple((k, v) for k, v in kwargs.items() if k != "..."))
     if name.startswith("torch.ops."):
-        return Unknown("a custom operator")
+        return _custom_operator(context, name, args, kwargs, node, frame)
     if name.startswith("torch."):
         return torch_calls.call_torch(context, name.removeprefix("torch."), args, kwargs, node, frame)
     values = [*args, *kwargs.values()]
@@ -280,6 +280,17 @@ def call_external(
     if not context.quiet:
         context.unresolved.add(f"{frame.module.source.name}:{node.lineno}: {name}")
     return Unknown(name, tainted=any(tainted(v) for v in values))
+
+
+def _custom_operator(
+    context: Context, name: str, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame
+) -> Value:
+    """What the fake implementation returns, if the calling module registers it; the real one is never traced."""
+    fake = frame.module.fakes.get(name.rpartition(".")[2])
+    if fake is None:
+        return Unknown("a custom operator")
+    with context.silently():
+        return context.call(context.evaluate(fake, Frame(frame.module, {})), args, kwargs, node, frame)
 
 
 def _partial(context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame) -> Value:
