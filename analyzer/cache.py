@@ -107,6 +107,11 @@ class Cache:
         if folder is not None:
             self._guarded(folder, self._open)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a store, which may come to an end at any time."""
+        return self._connection is not None
+
     def get(self, kind: str, key: str) -> bytes | None:
         """What was put for `key`; None if there is nothing, or it was damaged."""
         new = self._new.get((kind, key))

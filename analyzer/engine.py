@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
 from vllm_lint.analyzer import discovery
+from vllm_lint.analyzer.cache import Cache
+from vllm_lint.analyzer.facts import FileFacts, RootReport
 from vllm_lint.analyzer.findings import Finding, ToolError
 from vllm_lint.analyzer.judge import Judge
+from vllm_lint.analyzer.memory import Memory
+from vllm_lint.analyzer.project import Project
+from vllm_lint.analyzer.questions import Disk
 from vllm_lint.analyzer.rule import Rule
 from vllm_lint.analyzer.source import SourceFile, read_source
 from vllm_lint.analyzer.suppressions import Suppressions, parse_suppressions
-from vllm_lint.analyzer.worker import FileFacts, RootReport, Worker
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,8 @@ def check(settings: Settings, rules: Sequence[type[Rule]]) -> CheckResult:
     judge = Judge(rules)
     for problem in found.problems:
         judge.add(problem, None)
-    facts = _examine(settings, rules, files)
+    with closing(Cache(settings.cache_dir if Memory.can_serve(settings, rules) else None)) as cache:
+        facts = _recall_or_examine(settings, rules, files, cache)
     reached = {path for fact in facts for path in fact.reached}
     names = {fact.path for fact in facts}
     for fact in facts:
@@ -92,7 +96,7 @@ def check(settings: Settings, rules: Sequence[type[Rule]]) -> CheckResult:
     reports += [
         FileReport(discovery.display_name(path, settings.base), "excluded", reason) for path, reason in found.excluded
     ]
-    errors = dict.fromkeys([*judge.errors, *(error for fact in facts for error in fact.errors)])
+    errors = dict.fromkeys([*judge.errors, *(error for fact in facts for error in fact.errors), *cache.errors])
     return CheckResult(
         findings=tuple(sorted((f for f in findings if f.path in names or f.root is None), key=lambda f: f.sort_key)),
         errors=tuple(errors),
@@ -102,27 +106,69 @@ def check(settings: Settings, rules: Sequence[type[Rule]]) -> CheckResult:
     )
 
 
-def _examine(
-    settings: Settings, rules: Sequence[type[Rule]], files: list[tuple[Path, bytes | None]]
+def _recall_or_examine(
+    settings: Settings, rules: Sequence[type[Rule]], files: list[tuple[Path, bytes | None]], cache: Cache
 ) -> list[FileFacts]:
-    """What each file and its roots have to say, from as many processes as are worth while."""
-    jobs = settings.jobs or min(os.cpu_count() or 1, len(files) // _FILES_PER_JOB)
+    """What each file and its roots have to say, from the cache where that still holds."""
+    if not files:
+        return []
+    paths = [path for path, _ in files]
+    project = _project(settings, paths, Memory.disk(cache, settings))
+    if not cache.is_open:
+        return _examine(settings, rules, files, paths, project)
+    memory = Memory(cache, settings, rules, paths, project)
+    recalled = {path: memory.recall(path) for path in paths}
+    stale = [(path, data) for path, data in files if recalled[path] is None]
+    examined = _examine(settings, rules, stale, paths, project)
+    for fact in examined:
+        memory.keep(fact)
+    memory.keep_disk()
+    return sorted((*filter(None, recalled.values()), *examined), key=lambda fact: fact.path)
+
+
+def _examine(
+    settings: Settings,
+    rules: Sequence[type[Rule]],
+    files: list[tuple[Path, bytes | None]],
+    paths: list[Path],
+    project: Project,
+) -> list[FileFacts]:
+    """Examine `files`, some of `paths`, in as many processes as are worth while."""
+    jobs = min(settings.jobs or min(os.cpu_count() or 1, len(files) // _FILES_PER_JOB), len(files))
     if jobs <= 1:
-        worker = Worker(settings, tuple(rules), [path for path, _ in files])
-        return worker.examine(files)
+        return _examine_share(settings, tuple(rules), paths, files, project) if files else []
+    # A run that has nothing to examine is over before these are imported.
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
     # Neighbours in the alphabet are often alike in size and in what they import, so deal them out in turn.
     shares = [files[i::jobs] for i in range(jobs)]
     context = get_context("fork" if hasattr(os, "fork") else "spawn")
-    paths = [path for path, _ in files]
     with ProcessPoolExecutor(jobs, context) as pool:
-        futures = [pool.submit(_examine_share, settings, tuple(rules), paths, share) for share in shares]
+        futures = [pool.submit(_examine_share, settings, tuple(rules), paths, share, project) for share in shares]
         return sorted((fact for future in futures for fact in future.result()), key=lambda fact: fact.path)
 
 
 def _examine_share(
-    settings: Settings, rules: tuple[type[Rule], ...], paths: list[Path], share: list[tuple[Path, bytes | None]]
+    settings: Settings,
+    rules: tuple[type[Rule], ...],
+    paths: list[Path],
+    share: list[tuple[Path, bytes | None]],
+    project: Project,
 ) -> list[FileFacts]:
-    return Worker(settings, rules, paths).examine(share)
+    from vllm_lint.analyzer.worker import Worker  # with the interpreter, which most of the start-up time would go to
+
+    return Worker(settings, rules, paths, project).examine(share)
+
+
+def _project(settings: Settings, paths: list[Path], disk: Disk) -> Project:
+    return Project(
+        paths,
+        (settings.base / root for root in settings.source_roots),
+        search_installed=settings.search_installed,
+        base=settings.base,
+        disk=disk,
+    )
 
 
 def _suppress(

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from vllm_lint.analyzer.discovery import display_name
 from vllm_lint.analyzer.index import ClassInfo, ModuleInfo, index_module
+from vllm_lint.analyzer.questions import Disk, digest_of_answers, module_answer, python_files, text_answer
 from vllm_lint.analyzer.source import SourceFile, read_source
 
 #: Packages that are read where the checked files import them; others stay external.
 INSTALLED_PACKAGES = ("vllm",)
 
-_CLASS_HEADER = re.compile(r"^[ \t]*class[ \t]+(\w+)[ \t]*\(([^)]*)\)", re.MULTILINE)
-
 
 class Project:
-    """Finds, reads and keeps the modules of a program."""
+    """Finds, reads and keeps the modules of a program.
+
+    What the names mean may depend on the order in which they are looked up, where a file can be imported under two
+    names. `start` forgets it, and keeps only what the files alone say, so that no file's facts depend on another's.
+    """
 
     def __init__(
         self,
@@ -25,27 +28,53 @@ class Project:
         source_roots: Iterable[Path],
         *,
         search_installed: bool,
-        display: Callable[[Path], str],
+        base: Path,
+        disk: Disk,
     ) -> None:
+        """`base` is what findings name paths relative to."""
         files = list(files)
-        self._display = display
+        self._base = base
+        self.disk = disk
         self._checked = frozenset(files)
         self.roots: list[Path] = []
         for root in (*source_roots, *_package_parents(files)):
             if root not in self.roots:
                 self.roots.append(root)
-        self._installed = _installed_roots(self.roots) if search_installed else {}
-        self._modules: dict[str, ModuleInfo | None] = {}
+        self.installed = _installed_roots(self.roots) if search_installed else {}
+        self.resolve_base: Callable[[ClassInfo], list[ClassInfo | str]] = _no_bases
+        """Set by the interpreter, which knows what the expression of a base class means."""
         self._sources: dict[Path, SourceFile] = {}
+        self._digests: dict[Path, str] = {}
+        self._displayed: dict[Path, str] = {}
+        self._found: dict[str, Path | None] = {}
+        self._indexed: dict[tuple[str, Path], ModuleInfo | None] = {}
+        self._module_names: dict[Path, str] = {}
+        self._subclass_names: dict[Path, dict[str, list[tuple[Path, str]]]] = {}
+        self.start()
+
+    def start(self) -> None:
+        """Forget what names mean, and what was asked."""
+        self._modules: dict[str, ModuleInfo | None] = {}
         self._names: dict[Path, str] = {}
         self._linear: dict[ClassInfo, tuple[ClassInfo | str, ...]] = {}
-        self._subclass_names: dict[Path, dict[str, list[tuple[Path, str]]]] = {}
-        self.resolve_base: Callable[[ClassInfo], list[ClassInfo | str]] = lambda _: []
-        """Set by the interpreter, which knows what the expression of a base class means."""
+        self.asked: dict[str, str] = {}
+        """Questions about the program since the start, and their answers."""
+
+    def display(self, path: Path) -> str:
+        """`path` as findings show it."""
+        if path not in self._displayed:
+            self._displayed[path] = display_name(path, self._base)
+        return self._displayed[path]
 
     def is_checked(self, module: ModuleInfo) -> bool:
         """Whether findings in `module` are asked for; code of others is only read for what it returns."""
-        return module.source.path in self._checked
+        path = module.source.path
+        self.asked[f"checked {self.display(path)}"] = checked = self.checked_answer(path)
+        return bool(checked)
+
+    def checked_answer(self, path: Path) -> str:
+        """Says whether `path` is checked; empty if not."""
+        return "yes" if path in self._checked else ""
 
     def add_source(self, path: Path, source: SourceFile) -> None:
         """Give the text of `path` in place of what is on disk."""
@@ -53,17 +82,18 @@ class Project:
 
     def module_name(self, path: Path) -> str:
         """The dotted name of a file, from the packages that it lies in."""
-        if path not in self._names:
-            self._names[path] = _module_name(path)
-        return self._names[path]
+        if path not in self._module_names:
+            self._module_names[path] = _module_name(path)
+        return self._module_names[path]
 
     def module_at(self, path: Path) -> ModuleInfo | None:
         """The module in the file `path`; None if it cannot be read."""
-        name = self.module_name(path)
+        name = self._names.setdefault(path, self.module_name(path))
         known = self._modules.get(name)
         if known is not None and known.source.path == path:
             return known
         module = self._load(name, path)
+        self.asked[f"text {self.display(path)}"] = text_answer(self.module_name(path), self._digests[path])
         if module is not None:
             self._modules.setdefault(name, module)
         return module
@@ -76,14 +106,25 @@ class Project:
             if path is not None:
                 self._names.setdefault(path, name)
                 self._modules[name] = self._load(name, path)
+            self.asked[f"module {name}"] = module_answer(self.display(path), self._digests[path]) if path else ""
         return self._modules[name]
+
+    def home(self, declared: str, files: Sequence[Path]) -> Path:
+        """The one of `files` that a root declared as `package.module:Name` belongs to; the first if it is in none."""
+        home = self.find(declared.partition(":")[0])
+        return home if home is not None and home in files else files[0]
 
     def find(self, name: str) -> Path | None:
         """The file of a module; None for a library or a namespace package."""
+        if name not in self._found:
+            self._found[name] = self._find(name)
+        return self._found[name]
+
+    def _find(self, name: str) -> Path | None:
         parts = name.split(".")
         roots = self.roots
-        if parts[0] in self._installed:
-            roots = [*roots, self._installed[parts[0]]]
+        if parts[0] in self.installed:
+            roots = [*roots, self.installed[parts[0]]]
         for root in roots:
             base = root.joinpath(*parts)
             for path in (base / "__init__.py", base.with_name(base.name + ".py")):
@@ -133,28 +174,59 @@ class Project:
                         queue.append(candidate)
         return sorted(found, key=lambda c: c.qualified_name)
 
+    def named_subclasses(self, path: Path, name: str) -> list[tuple[Path, str]]:
+        """File and name of the classes that name a class `name` of `path` as a base, by the text of their headers."""
+        return self._subclasses_below(_scope(path)).get(name, [])
+
+    def subclasses_answer(self, path: Path, name: str) -> str:
+        """Names the result of `named_subclasses`."""
+        return digest_of_answers(f"{self.display(file)}\t{cls}" for file, cls in self.named_subclasses(path, name))
+
     def _named_subclasses(self, cls: ClassInfo) -> list[tuple[Path, str]]:
-        top = cls.module.source.path.parent
-        # Two levels up from the base is where its implementations are kept in vLLM and its plugins.
-        for _ in range(2):
-            if (top.parent / "__init__.py").is_file():
-                top = top.parent
-        if not (top / "__init__.py").is_file():
-            top = cls.module.source.path
+        path = cls.module.source.path
+        self.asked[f"subclasses {self.display(path)} {cls.name}"] = self.subclasses_answer(path, cls.name)
+        return self.named_subclasses(path, cls.name)
+
+    def _subclasses_below(self, top: Path) -> dict[str, list[tuple[Path, str]]]:
+        """Base name to the classes that name it."""
         if top not in self._subclass_names:
-            self._subclass_names[top] = _scan_class_headers(top)
-        return self._subclass_names[top].get(cls.name, [])
+            found = self._subclass_names[top] = {}
+            for path in python_files(str(top)):
+                for base, name in self.disk.headers(path):
+                    found.setdefault(base, []).append((Path(path), name))
+        return self._subclass_names[top]
 
     def _load(self, name: str, path: Path) -> ModuleInfo | None:
+        if (name, path) not in self._indexed:
+            self._indexed[name, path] = self._index(name, path)
+        return self._indexed[name, path]
+
+    def _index(self, name: str, path: Path) -> ModuleInfo | None:
         source = self._sources.get(path)
         if source is None:
-            read = read_source(path, self._display(path))
+            read = read_source(path, self.display(path))
             if not isinstance(read, SourceFile):
+                self._digests[path] = self.disk.digest(str(path))
                 return None
             source = self._sources[path] = read
+        self._digests[path] = source.digest
         if source.problem is not None:
             return None
         return index_module(name, source, is_package=path.name == "__init__.py")
+
+
+def _no_bases(cls: ClassInfo) -> list[ClassInfo | str]:
+    return []
+
+
+def _scope(path: Path) -> Path:
+    """Where subclasses of the classes in `path` are looked for: its package, or the file alone."""
+    top = path.parent
+    # Two levels up from the base is where its implementations are kept in vLLM and its plugins.
+    for _ in range(2):
+        if (top.parent / "__init__.py").is_file():
+            top = top.parent
+    return top if (top / "__init__.py").is_file() else path
 
 
 def _module_name(path: Path) -> str:
@@ -193,20 +265,4 @@ def _installed_roots(roots: list[Path]) -> dict[str, Path]:
             if entry and (Path(entry) / package / "__init__.py").is_file():
                 found[package] = Path(entry)
                 break
-    return found
-
-
-def _scan_class_headers(top: Path) -> dict[str, list[tuple[Path, str]]]:
-    """Base name to the classes that name it, by text alone: parsing every file would cost seconds."""
-    found: dict[str, list[tuple[Path, str]]] = {}
-    for path in sorted(top.rglob("*.py")) if top.is_dir() else [top]:
-        try:
-            text = path.read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            continue
-        for match in _CLASS_HEADER.finditer(text):
-            for base in match.group(2).split(","):
-                name = base.partition("[")[0].strip().rpartition(".")[2]
-                if name:
-                    found.setdefault(name, []).append((path, match.group(1)))
     return found

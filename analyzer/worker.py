@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vllm_lint.analyzer import roots
 from vllm_lint.analyzer.discovery import display_name
 from vllm_lint.analyzer.events import Event, FileProblem, InputsCombined, UnresolvedRoot
-from vllm_lint.analyzer.findings import Finding, Root, Span, ToolError
+from vllm_lint.analyzer.facts import FileFacts, RootReport
+from vllm_lint.analyzer.findings import Root, Span, ToolError
 from vllm_lint.analyzer.interpreter import Interpreter
 from vllm_lint.analyzer.judge import Judge
 from vllm_lint.analyzer.project import Project
+from vllm_lint.analyzer.questions import digest_of_answers
 from vllm_lint.analyzer.rule import Rule
 from vllm_lint.analyzer.source import SourceFile, read_source
 from vllm_lint.analyzer.suppressions import worth_a_look
@@ -26,53 +28,23 @@ if TYPE_CHECKING:
 _RECURSION_LIMIT = 20_000
 
 
-@dataclass(frozen=True)
-class RootReport:
-    """A compiled root and what the analysis reached from it."""
-
-    root: Root
-    dynamic: dict[str, str]
-    """Argument name to what is dynamic in it, such as "dim 0"."""
-    functions: int
-    """How many functions were interpreted."""
-    unresolved: tuple[str, ...]
-    """Calls that could not be followed."""
-
-
-@dataclass(kw_only=True)
-class FileFacts:
-    """What one file and its roots had to say. Findings may lie in other files that the roots reach."""
-
-    path: str
-    data: bytes | None = None
-    """The text where it did not come from disk."""
-    unreadable: str = ""
-    """Why the file could not be read or parsed."""
-    has_suppressions: bool = False
-    findings: list[Finding] = field(default_factory=list)
-    errors: list[ToolError] = field(default_factory=list)
-    roots: list[RootReport] = field(default_factory=list)
-    reached: set[str] = field(default_factory=set)
-    """Files with functions that the roots run."""
-
-
 class Worker:
-    """Examines files; what it learns about the program is shared between them."""
+    """Examines files, each as if it were the only one, so that its facts can be kept until what it uses changes.
 
-    def __init__(self, settings: Settings, rules: Sequence[type[Rule]], paths: Sequence[Path]) -> None:
+    What the files say is read and parsed once for all of them.
+    """
+
+    def __init__(
+        self, settings: Settings, rules: Sequence[type[Rule]], paths: Sequence[Path], project: Project
+    ) -> None:
         self._settings = settings
         self._rules = rules
         self._paths = paths
         self._judge = Judge(rules)
         self._root: Root | None = None
         self._declaration: Span | None = None
-        self._project = Project(
-            paths,
-            (settings.base / root for root in settings.source_roots),
-            search_installed=settings.search_installed,
-            display=lambda path: display_name(path, settings.base),
-        )
-        self._interpreter = Interpreter(self._project, self._hear)
+        self._project = project
+        self._interpreter = Interpreter(project, self._hear)
         if sys.getrecursionlimit() < _RECURSION_LIMIT:
             sys.setrecursionlimit(_RECURSION_LIMIT)
 
@@ -89,10 +61,13 @@ class Worker:
             facts[path] = FileFacts(path=display_name(path, self._settings.base), data=data)
             sources[path] = source = read_source(path, facts[path].path, data)
             if isinstance(source, SourceFile):
+                facts[path].digest = source.digest
                 self._project.add_source(path, source)
         for path, source in sources.items():
             self._judge = Judge(self._rules)
             self._root = None
+            self._project.start()
+            self._interpreter = Interpreter(self._project, self._hear)
             problem = source if isinstance(source, FileProblem) else source.problem
             if problem is not None:
                 facts[path].unreadable = problem.reason
@@ -102,7 +77,10 @@ class Worker:
                 self._examine_roots(facts[path], path)
             self._examine_declared(facts[path], path)
             facts[path].findings = self._judge.findings()
-            facts[path].errors = sorted(self._judge.errors, key=lambda e: e.message)
+            facts[path].errors += sorted(self._judge.errors, key=lambda e: e.message)
+            questions = sorted(self._project.asked)
+            facts[path].questions = tuple(questions)
+            facts[path].answers = digest_of_answers(map(self._project.asked.__getitem__, questions))
         return list(facts.values())
 
     def _examine_roots(self, fact: FileFacts, path: Path) -> None:
@@ -115,8 +93,7 @@ class Worker:
     def _examine_declared(self, fact: FileFacts, path: Path) -> None:
         """Roots that the settings declare and this file defines; one that no file defines falls to the first file."""
         for name in self._settings.roots:
-            home = self._project.find(name.partition(":")[0])
-            if path != (home if home in self._paths else self._paths[0]):
+            if path != self._project.home(name, self._paths):
                 continue
             compiled = roots.find_declared(self._interpreter, name)
             if isinstance(compiled, UnresolvedRoot):

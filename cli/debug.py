@@ -11,7 +11,7 @@ import msgspec
 
 from vllm_lint.analyzer import engine
 from vllm_lint.analyzer.engine import CheckResult
-from vllm_lint.analyzer.worker import RootReport
+from vllm_lint.analyzer.facts import RootReport
 from vllm_lint.cli.configuration import Loaded
 from vllm_lint.cli.console import ColorMode, Style, print_pieces, use_color, visible
 from vllm_lint.cli.errors import EXIT_NOTHING, Failure

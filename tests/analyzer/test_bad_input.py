@@ -426,7 +426,6 @@ def test_suppression(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.xfail(reason="check does not use the cache yet")
 def test_cache_that_cannot_be_used(tmp_path: Path) -> None:
     write(tmp_path, "src/model.py", MODEL)
     write(tmp_path, "cache", "in the way")
@@ -435,7 +434,6 @@ def test_cache_that_cannot_be_used(tmp_path: Path) -> None:
     assert ["going on without a cache" in error.message for error in result.errors] == [True]
 
 
-@pytest.mark.xfail(reason="check does not use the cache yet")
 def test_cache_that_is_damaged(tmp_path: Path) -> None:
     write(tmp_path, "src/model.py", MODEL)
     cache = tmp_path / "cache"

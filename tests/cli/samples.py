@@ -19,7 +19,7 @@ from vllm_lint.analyzer.findings import (
     Step,
     ToolError,
 )
-from vllm_lint.analyzer.worker import RootReport
+from vllm_lint.analyzer.facts import RootReport
 from vllm_lint.cli.console import Style
 from vllm_lint.cli.output import Context
 from vllm_lint.cli.source import SourceReader
