@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from vllm_lint.analyzer.events import Event, InputsCombined
+from vllm_lint.analyzer.events import Event
 from vllm_lint.analyzer.findings import Confidence, Contract, Span, Step
 from vllm_lint.analyzer.index import Binding, ClassInfo, FunctionInfo, Import, ModuleInfo
+from vllm_lint.analyzer.recording import Path, Recording, Table
 from vllm_lint.analyzer.source import Located
 from vllm_lint.analyzer.values import Function, Scope, Sequence, Trail, Value, trail_of
 
@@ -48,19 +49,18 @@ class Frame:
 class Context:
     """State of an interpretation, and the operations that its parts ask of each other."""
 
-    def __init__(self, project: Project, sink: Callable[[Event], None]) -> None:
+    def __init__(self, project: Project) -> None:
         self.project = project
-        self.sink = sink
         self.contract = Contract.VLLM
         self.quiet = 0
         self.conditions = 0
         self.alternatives = 0
-        self.functions: set[FunctionInfo] = set()
-        """Functions interpreted aloud since the set was last cleared."""
-        self.unresolved: set[str] = set()
-        """Calls that could not be followed since the set was last cleared."""
-        self.combinations: list[InputsCombined] = []
-        """Where inputs of the current root were first taken to have one token count."""
+        self.recording = Recording()
+        """What happens in the call that is being interpreted."""
+        self.function_bits = Table()
+        """Functions that were interpreted aloud."""
+        self.unresolved_bits = Table()
+        """Calls that could not be followed."""
         self.last_test_was_dynamic = False
         #: Whether a comparison is the condition of an assertion, which sizes of data survive.
         self.asserting = False
@@ -126,20 +126,14 @@ class Context:
         built = event(
             span=frame.module.source.span(node),
             confidence=Confidence.HIGH if exact else Confidence.MEDIUM,
-            steps=_path(trail, frame),
             **{"text": self.text(node, frame), "conditional": self.conditions + self.alternatives > 0, **fields},
         )
-        if isinstance(built, InputsCombined):
-            self.hear_combination(built)
-        else:
-            self.sink(built)
+        self.recording.add(built, path_to(trail, frame))
 
-    def hear_combination(self, event: InputsCombined) -> None:
-        """Take in that inputs were combined; every root is told once, by what path does not matter to it."""
+    def not_followed(self, node: Located, frame: Frame, what: str) -> None:
+        """Note a call that could not be followed."""
         if not self.quiet:
-            if not self.combinations:
-                self.sink(event)
-            self.combinations.append(event)
+            self.recording.unresolved |= self.unresolved_bits.bit(f"{frame.module.source.name}:{node.lineno}: {what}")
 
     def text(self, node: Located, frame: Frame) -> str:
         """The source of `node` on one line, shortened if need be."""
@@ -246,8 +240,8 @@ class Context:
         raise NotImplementedError
 
 
-def _path(trail: Trail | None, frame: Frame) -> tuple[Step, ...]:
-    """The steps of the trail and the calls that lead to `frame`, in the order in which they happened."""
+def path_to(trail: Trail | None, frame: Frame) -> Path:
+    """The steps of the trail and the calls that lead to `frame`, with when they were taken."""
     steps = trail.steps() if trail else []
     spans: set[Span] = {s.span for _, s in steps}
     current: Frame | None = frame
@@ -255,4 +249,4 @@ def _path(trail: Trail | None, frame: Frame) -> tuple[Step, ...]:
         if current.call is not None and current.call.span not in spans:
             steps.append((current.order, current.call))
         current = current.caller
-    return tuple(step for _, step in sorted(steps, key=lambda s: s[0]))
+    return tuple(steps)

@@ -8,20 +8,21 @@ once for each distinct abstract input. Statements and expressions are in modules
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import replace
 
 from vllm_lint.analyzer import builtin_calls, operators, special_calls
-from vllm_lint.analyzer.context import Frame
-from vllm_lint.analyzer.events import Event, InputsCombined
+from vllm_lint.analyzer.context import Frame, path_to
 from vllm_lint.analyzer.findings import Step
 from vllm_lint.analyzer.index import Assignment, Binding, ClassInfo, FunctionInfo, Import, ModuleInfo
 from vllm_lint.analyzer.project import Project
+from vllm_lint.analyzer.recording import Recording
 from vllm_lint.analyzer.source import Located
 from vllm_lint.analyzer.statements import Statements
 from vllm_lint.analyzer.values import (
     NONE,
     UNKNOWN,
+    Bool,
     Choice,
     Class,
     External,
@@ -43,6 +44,7 @@ from vllm_lint.analyzer.values import (
     clock,
     is_static,
     tainted,
+    trail_of,
     widened,
 )
 
@@ -91,14 +93,17 @@ _OPAQUE = {
 class Interpreter(Statements):
     """Interprets the code reachable from compiled roots, and hands what it sees to `sink`."""
 
-    def __init__(self, project: Project, sink: Callable[[Event], None]) -> None:
-        super().__init__(project, sink)
+    def __init__(self, project: Project) -> None:
+        super().__init__(project)
         self._results: dict[Hashable, Value] = {}
-        self._combined_in: dict[Hashable, list[InputsCombined]] = {}
+        self._recordings: dict[Hashable, tuple[Recording, int]] = {}
+        """What happened on the way to each result, and when that began."""
         self._running: set[Hashable] = set()
         self._instances: dict[Hashable, Instance] = {}
-        self._globals: dict[tuple[str, str], Value] = {}
+        self._globals: dict[tuple[int, str], Value] = {}
+        self._global_questions: dict[tuple[int, str], int] = {}
         self._decorated: dict[Hashable, Value] = {}
+        self._decorated_questions: dict[Hashable, int] = {}
         self._depth = 0
         self._calls = 0
         project.resolve_base = self._bases
@@ -121,14 +126,18 @@ class Interpreter(Statements):
 
     def module_attribute(self, module: ModuleInfo, name: str) -> Value | None:
         """The value of a module-level name; None if the module has no such name."""
-        key = (module.name, name)
+        key = (id(module), name)
         if key in self._globals:
+            self.project.touched |= self._global_questions.get(key, 0)
             return self._globals[key]
         special = special_calls.GLOBALS.get(f"{module.name}.{name}")
         if special is not None:
             return special
         self._globals[key] = UNKNOWN  # a name that is defined by way of itself
-        value = self._bound(module, name)
+        outer = self._start_recording()
+        with self.silently():
+            value = self._bound(module, name)
+        self._global_questions[key] = self._end_recording(outer).questions
         if value is None:
             del self._globals[key]
         else:
@@ -194,8 +203,10 @@ class Interpreter(Statements):
             return function
         key = (function.key, id(function.owner))
         if key in self._decorated:
+            self.project.touched |= self._decorated_questions.get(key, 0)
             return self._decorated[key]
         self._decorated[key] = function
+        outer = self._start_recording()
         value: Value = function
         for decorator in reversed(node.decorator_list):
             name = self.qualified_name(decorator, frame)
@@ -208,6 +219,7 @@ class Interpreter(Statements):
                 wrapped = self.call(self.evaluate(decorator, frame), [value], {}, decorator, frame)
             if isinstance(wrapped, (Function, Partial, Choice)):
                 value = wrapped
+        self._decorated_questions[key] = self._end_recording(outer).questions
         self._decorated[key] = value
         return value
 
@@ -286,11 +298,13 @@ class Interpreter(Statements):
             self.call_function(function, args, kwargs, cls.node, Frame(cls.module, {}))
             return instance
 
-        def construct() -> None:
+        def construct() -> int:
+            outer = self._start_recording()
             with self.silently():
                 self.call_function(function, args, kwargs, cls.node, Frame(cls.module, {}))
+            return self._end_recording(outer).questions
 
-        instance.construct_later(construct)
+        instance.construct_later(construct, self.project)
         return instance
 
     def instance_of(self, cls: ClassInfo) -> Value:
@@ -386,7 +400,7 @@ class Interpreter(Statements):
             return special_calls.call_external(self, callee.name, args, kwargs, node, frame)
         values = [*args, *kwargs.values()]
         if not self.quiet:
-            self.unresolved.add(f"{frame.module.source.name}:{node.lineno}: {self.text(node, frame)}")
+            self.not_followed(node, frame, self.text(node, frame))
         if isinstance(callee, Static):
             if callee.label in special_calls.STATIC_CALLS:
                 return special_calls.STATIC_CALLS[callee.label]
@@ -451,6 +465,14 @@ class Interpreter(Statements):
         if not _accepts(info, args, kwargs):
             return Unknown("cannot be called like this")  # so what stands here at run time is something else
         variables = self._bind(function, args, kwargs, node, frame)
+        result = self._interpret(function, variables, args, node, frame)
+        return result if agreed is None else agreed
+
+    def _interpret(
+        self, function: Function, variables: dict[str, Value], args: list[Value], node: Located, frame: Frame
+    ) -> Value:
+        """The result of a function's body, interpreted once for equal parameters and modes."""
+        info = function.info
         key = (
             function.key,
             id(function.owner),
@@ -460,43 +482,41 @@ class Interpreter(Statements):
             self.contract,
         )
         if key in self._results:
-            for event in self._combined_in.get(key, ()):
-                self.hear_combination(replace(event, steps=()))  # its path belongs to another root
-            return self._results[key] if agreed is None else agreed
+            self._repeat(key, variables.values(), function, node, frame)
+            return self._results[key]
         self._calls += 1
         if key in self._running or self._depth >= _MAX_DEPTH or self._calls > _BUDGET:
             return self._declared_result(function, args)
-        self._running.add(key)
-        self._depth += 1
-        conditions, self.conditions = self.conditions, 0
-        combinations = len(self.combinations)
-        if not self.quiet:
-            self.functions.add(info)
+        since = next(clock)
         inner = Frame(
             info.module,
             variables,
             info,
             function.scope,
-            receiver,
+            function.receiver,
             function.owner,
             caller=frame,
-            call=None
-            if self.quiet or frame.info is None
-            else Step(frame.module.source.span(node), f"calls `{_title(function)}`"),
-            order=next(clock),
+            call=self._call_step(function, node, frame),
+            order=since,
         )
+        self._running.add(key)
+        self._depth += 1
+        modes = (self.conditions, self.asserting, self.immaterial)
+        self.conditions, self.asserting, self.immaterial = 0, False, False
+        outer = self._start_recording()
+        if not self.quiet:
+            self.recording.functions |= self.function_bits.bit(info)
         try:
             result = self._run(function, inner)
+            if isinstance(result, Unknown) and not result.tainted:
+                result = self._declared_result(function, args)
         finally:
+            self._recordings[key] = (self._end_recording(outer), since)
             self._running.discard(key)
             self._depth -= 1
-            self.conditions = conditions
-        if isinstance(result, Unknown) and not result.tainted:
-            result = self._declared_result(function, args)
+            self.conditions, self.asserting, self.immaterial = modes
         self._results[key] = result
-        if len(self.combinations) > combinations:
-            self._combined_in[key] = self.combinations[combinations : combinations + 1]
-        return result if agreed is None else agreed
+        return result
 
     def _generalized(self, args: list[Value], kwargs: dict[str, Value]) -> tuple[list[Value], dict[str, Value]]:
         """Arguments as an implementation sees them that serves many callers: sizes and objects by type only.
@@ -551,6 +571,7 @@ class Interpreter(Statements):
         if key not in self._results:
             self._results[key] = UNKNOWN  # an override that calls the method on another object of the type
             results = []
+            since, outer = next(clock), self._start_recording()
             with self.alternatively():
                 for cls in self.project.subclasses(receiver.cls):
                     if agreed is not None and not self.project.is_checked(cls.module):
@@ -561,7 +582,10 @@ class Interpreter(Statements):
                         override = Function(binding, instance, owner=cls)
                         bound = self.decorated(override, Frame(cls.module, {}, owner=cls))
                         results.append(self.call(bound, args, kwargs, node, frame))
+            self._recordings[key] = (self._end_recording(outer), since)
             self._results[key] = choice([r for r in results if not isinstance(r, Unknown)] or [declared])
+        else:
+            self._repeat(key, [*args, *kwargs.values()], function, node, frame)
         return self._results[key] if agreed is None else agreed
 
     def opaque_result(self, function: Value, args: list[Value]) -> Value:
@@ -626,11 +650,52 @@ class Interpreter(Statements):
         message = f"passed to `{_title(function)}` as `{name}`"
         return Int(value.size, self.step(value, node, frame, message), value.inputs, value.exact)
 
+    def _start_recording(self) -> tuple[Recording, int]:
+        outer = (self.recording, self.project.touched)
+        self.recording, self.project.touched = Recording(), 0
+        return outer
+
+    def _end_recording(self, outer: tuple[Recording, int]) -> Recording:
+        """Go on with the recording that was interrupted, with what happened since."""
+        part = self.recording
+        part.questions |= self.project.touched
+        self.recording, touched = outer
+        self.project.touched = touched | part.questions
+        self.recording.join(part)
+        return part
+
+    def _call_step(self, function: Function, node: Located, frame: Frame) -> Step | None:
+        """The step that calling `function` is; none for the call of a root itself."""
+        if self.quiet or frame.info is None:
+            return None
+        return Step(frame.module.source.span(node), f"calls `{_title(function)}`")
+
+    def _repeat(
+        self, key: Hashable, values: Iterable[Value], function: Function, node: Located, frame: Frame
+    ) -> None:
+        """Record again what happened on the way to a result, as seen from `frame`."""
+        recording, since = self._recordings.get(key, (None, 0))
+        if recording is None:
+            return
+        self.project.touched |= recording.questions
+        self.recording.functions |= recording.functions
+        self.recording.unresolved |= recording.unresolved
+        fresh = [(e, path) for i, (e, path) in recording.events.items() if i not in self.recording.events]
+        if not fresh:
+            return
+        counted = sorted(values, key=lambda v: not isinstance(v, (Int, Bool)))
+        trail = next((t for t in map(trail_of, counted) if t), None)
+        outside = path_to(trail, frame)
+        step = self._call_step(function, node, frame)
+        if step is not None and all(s.span != step.span for _, s in outside):
+            outside = (*outside, (next(clock), step))
+        for event, path in fresh:
+            inside = sorted((s for s in path if s[0] > since), key=lambda s: s[0])
+            self.recording.add(event, (*outside, *((next(clock), s) for _, s in inside)))
+
     def start_root(self) -> None:
-        """Forget what was counted for the previous root; results are kept."""
-        self.functions = set()
-        self.unresolved = set()
-        self.combinations = []
+        """Begin to record what one root reaches; results are kept."""
+        self.recording = Recording()
         self._calls = 0
 
 

@@ -328,6 +328,8 @@ def index_tensor(context: Context, tensor: Tensor, node: ast.Subscript, frame: F
             exact = exact and not isinstance(index, Unknown)
             cut = cut or axis > 0
             axis += 1
+    if tensor.open and axis >= len(tensor.shape) and len(result) < len(tensor.shape) and not result:
+        return derived(None, tensor, exact=False)  # nothing would be left: there are more dimensions than assumed
     result += tensor.shape[axis:]
     trail = next(
         (t for t in (tensor.trail, *(trail_of(i) for i in indices if not isinstance(i, ast.Slice))) if t), None

@@ -9,6 +9,7 @@ from pathlib import Path
 from vllm_lint.analyzer.discovery import display_name
 from vllm_lint.analyzer.index import ClassInfo, ModuleInfo, index_module
 from vllm_lint.analyzer.questions import Disk, digest_of_answers, module_answer, python_files, text_answer
+from vllm_lint.analyzer.recording import Table
 from vllm_lint.analyzer.source import SourceFile, read_source
 
 #: Packages that are read where the checked files import them; others stay external.
@@ -16,10 +17,9 @@ INSTALLED_PACKAGES = ("vllm",)
 
 
 class Project:
-    """Finds, reads and keeps the modules of a program.
+    """Finds, reads and keeps the modules of a program, and notes what is asked about it.
 
-    What the names mean may depend on the order in which they are looked up, where a file can be imported under two
-    names. `start` forgets it, and keeps only what the files alone say, so that no file's facts depend on another's.
+    `touched` has a bit for each question asked since it was last set to 0; `questions` says which.
     """
 
     def __init__(
@@ -50,15 +50,22 @@ class Project:
         self._indexed: dict[tuple[str, Path], ModuleInfo | None] = {}
         self._module_names: dict[Path, str] = {}
         self._subclass_names: dict[Path, dict[str, list[tuple[Path, str]]]] = {}
-        self.start()
-
-    def start(self) -> None:
-        """Forget what names mean, and what was asked."""
         self._modules: dict[str, ModuleInfo | None] = {}
-        self._names: dict[Path, str] = {}
-        self._linear: dict[ClassInfo, tuple[ClassInfo | str, ...]] = {}
-        self.asked: dict[str, str] = {}
-        """Questions about the program since the start, and their answers."""
+        self._linear: dict[ClassInfo, tuple[tuple[ClassInfo | str, ...], int]] = {}
+        self.touched = 0
+        self._bits = Table()
+        self._asked: dict[str, tuple[str, int]] = {}
+
+    def _ask(self, question: str, answer: Callable[[], str]) -> None:
+        """Note a question, which has the same answer throughout a run."""
+        known = self._asked.get(question)
+        if known is None:
+            known = self._asked[question] = (answer(), self._bits.bit(question))
+        self.touched |= known[1]
+
+    def questions(self, mask: int) -> dict[str, str]:
+        """The questions whose bits are set in `mask`, and their answers, sorted."""
+        return {question: self._asked[question][0] for question in sorted(map(str, self._bits.things(mask)))}
 
     def display(self, path: Path) -> str:
         """`path` as findings show it."""
@@ -69,8 +76,8 @@ class Project:
     def is_checked(self, module: ModuleInfo) -> bool:
         """Whether findings in `module` are asked for; code of others is only read for what it returns."""
         path = module.source.path
-        self.asked[f"checked {self.display(path)}"] = checked = self.checked_answer(path)
-        return bool(checked)
+        self._ask(f"checked {self.display(path)}", lambda: self.checked_answer(path))
+        return path in self._checked
 
     def checked_answer(self, path: Path) -> str:
         """Says whether `path` is checked; empty if not."""
@@ -88,26 +95,22 @@ class Project:
 
     def module_at(self, path: Path) -> ModuleInfo | None:
         """The module in the file `path`; None if it cannot be read."""
-        name = self._names.setdefault(path, self.module_name(path))
-        known = self._modules.get(name)
-        if known is not None and known.source.path == path:
-            return known
+        name = self.module_name(path)
         module = self._load(name, path)
-        self.asked[f"text {self.display(path)}"] = text_answer(self.module_name(path), self._digests[path])
-        if module is not None:
-            self._modules.setdefault(name, module)
+        self._ask(f"text {self.display(path)}", lambda: text_answer(name, self._digests[path]))
         return module
 
     def module(self, name: str) -> ModuleInfo | None:
         """The module called `name`; None if it is not part of the program or cannot be read."""
         if name not in self._modules:
-            self._modules[name] = None
             path = self.find(name)
-            if path is not None:
-                self._names.setdefault(path, name)
-                self._modules[name] = self._load(name, path)
-            self.asked[f"module {name}"] = module_answer(self.display(path), self._digests[path]) if path else ""
+            self._modules[name] = self._load(name, path) if path is not None else None
+        self._ask(f"module {name}", lambda: self._module_answer(name))
         return self._modules[name]
+
+    def _module_answer(self, name: str) -> str:
+        path = self.find(name)
+        return module_answer(self.display(path), self._digests[path]) if path is not None else ""
 
     def home(self, declared: str, files: Sequence[Path]) -> Path:
         """The one of `files` that a root declared as `package.module:Name` belongs to; the first if it is in none."""
@@ -134,7 +137,7 @@ class Project:
 
     def modules(self) -> list[ModuleInfo]:
         """All modules read so far."""
-        return [m for m in self._modules.values() if m is not None]
+        return [m for m in self._indexed.values() if m is not None]
 
     def linearization(self, cls: ClassInfo) -> tuple[ClassInfo | str, ...]:
         """The class and its bases, in method resolution order as far as it can be known.
@@ -143,8 +146,10 @@ class Project:
         """
         known = self._linear.get(cls)
         if known is not None:
-            return known
-        self._linear[cls] = (cls,)
+            self.touched |= known[1]
+            return known[0]
+        self._linear[cls] = ((cls,), 0)
+        touched, self.touched = self.touched, 0
         order: list[ClassInfo | str] = [cls]
         chains = [
             [base] if isinstance(base, str) else list(self.linearization(base)) for base in self.resolve_base(cls)
@@ -153,8 +158,9 @@ class Project:
             later = {id(c) for other in chains[position + 1 :] for c in other if not isinstance(c, str)}
             order += [c for c in chain if c not in order and id(c) not in later]
         order += [c for chain in chains for c in chain if c not in order]
-        self._linear[cls] = tuple(order)
-        return self._linear[cls]
+        self._linear[cls] = (tuple(order), self.touched)
+        self.touched |= touched
+        return self._linear[cls][0]
 
     def subclasses(self, cls: ClassInfo) -> list[ClassInfo]:
         """Direct and indirect subclasses in the package that defines `cls`, found by name and then checked."""
@@ -184,7 +190,8 @@ class Project:
 
     def _named_subclasses(self, cls: ClassInfo) -> list[tuple[Path, str]]:
         path = cls.module.source.path
-        self.asked[f"subclasses {self.display(path)} {cls.name}"] = self.subclasses_answer(path, cls.name)
+        question = f"subclasses {self.display(path)} {cls.name}"
+        self._ask(question, lambda: self.subclasses_answer(path, cls.name))
         return self.named_subclasses(path, cls.name)
 
     def _subclasses_below(self, top: Path) -> dict[str, list[tuple[Path, str]]]:

@@ -353,7 +353,9 @@ def _token_tensor(argument: Argument, *, own_symbol: bool) -> Tensor:
     label = f"#{min(ids)}" if ids else argument.name
     where = ", ".join(str(d) for d in argument.dynamic)
     trail = Trail(argument.span, f"`{argument.name}` enters with dimension {where} dynamic")
-    return Tensor(tuple(dims), open=True, trail=trail, inputs=frozenset({label}))
+    # By vLLM's naming `positions` is (n,), or (3, n) with its last dimension marked.
+    settled = argument.name == "positions" and min(argument.dynamic, default=-1) >= 0
+    return Tensor(tuple(dims), open=not settled, trail=trail, inputs=frozenset({label}))
 
 
 # torch.compile

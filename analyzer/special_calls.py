@@ -277,8 +277,7 @@ def call_external(
     values = [*args, *kwargs.values()]
     if all(is_static(v) for v in values):
         return Static(f"{name}()")
-    if not context.quiet:
-        context.unresolved.add(f"{frame.module.source.name}:{node.lineno}: {name}")
+    context.not_followed(node, frame, name)
     return Unknown(name, tainted=any(tainted(v) for v in values))
 
 

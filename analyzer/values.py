@@ -16,6 +16,7 @@ from vllm_lint.analyzer.sizes import Condition, Size
 
 if TYPE_CHECKING:
     from vllm_lint.analyzer.index import ClassInfo, FunctionInfo, ModuleInfo
+    from vllm_lint.analyzer.project import Project
 
 #: Counts the steps of the interpretation.
 clock = itertools.count()
@@ -220,24 +221,32 @@ class Instance:
     interpreted when an attribute is first asked for: of most objects, none ever is.
     """
 
-    __slots__ = ("_attributes", "_construct", "cls", "typed")
+    __slots__ = ("_attributes", "_construct", "_ledger", "_questions", "cls", "typed")
 
     def __init__(self, cls: ClassInfo, *, typed: bool = False) -> None:
         self.cls = cls
         self.typed = typed
         self._attributes: dict[str, Value] = {}
-        self._construct: Callable[[], None] | None = None
+        self._construct: Callable[[], int] | None = None
+        self._ledger: Project | None = None
+        self._questions = 0
 
-    def construct_later(self, construct: Callable[[], None]) -> None:
-        """Have `construct` fill in the attributes once they are needed."""
+    def construct_later(self, construct: Callable[[], int], ledger: Project) -> None:
+        """Have `construct` fill in the attributes once they are needed.
+
+        It says what it asked about the program; whoever looks at the attributes depends on that, as `ledger` notes.
+        """
         self._construct = construct
+        self._ledger = ledger
 
     @property
     def attributes(self) -> dict[str, Value]:
         """Attributes set on the object, by name."""
         if self._construct is not None:
             construct, self._construct = self._construct, None
-            construct()
+            self._questions = construct()
+        if self._ledger is not None:
+            self._ledger.touched |= self._questions
         return self._attributes
 
     @property
@@ -554,6 +563,9 @@ def _merge_tensors(values: list[Value]) -> list[Value]:
     if len(tensors) < 2:
         return values
     known = [t for t in tensors if t.shape is not None]
+    settled = {len(t.shape or ()) for t in known if not t.open}
+    if len(settled) == 1:  # a rank that is only assumed gives way to one that is known
+        known = [t for t in known if len(t.shape or ()) in settled]
     merged = known[0] if known else tensors[0]
     exact = len(known) == len(tensors) and all(t.exact for t in tensors)
     for other in known[1:]:

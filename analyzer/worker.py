@@ -13,6 +13,7 @@ from vllm_lint.analyzer.discovery import display_name
 from vllm_lint.analyzer.events import Event, FileProblem, InputsCombined, UnresolvedRoot
 from vllm_lint.analyzer.facts import FileFacts, RootReport
 from vllm_lint.analyzer.findings import Root, Span, ToolError
+from vllm_lint.analyzer.index import FunctionInfo
 from vllm_lint.analyzer.interpreter import Interpreter
 from vllm_lint.analyzer.judge import Judge
 from vllm_lint.analyzer.project import Project
@@ -29,9 +30,8 @@ _RECURSION_LIMIT = 20_000
 
 
 class Worker:
-    """Examines files, each as if it were the only one, so that its facts can be kept until what it uses changes.
-
-    What the files say is read and parsed once for all of them.
+    """Examines files. What is learnt about the program is shared between them, but each file's facts say all that its
+    own roots reach and all that this depends on, so that they hold until one of these things changes.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Worker:
         self._root: Root | None = None
         self._declaration: Span | None = None
         self._project = project
-        self._interpreter = Interpreter(project, self._hear)
+        self._interpreter = Interpreter(project)
         if sys.getrecursionlimit() < _RECURSION_LIMIT:
             sys.setrecursionlimit(_RECURSION_LIMIT)
 
@@ -66,8 +66,7 @@ class Worker:
         for path, source in sources.items():
             self._judge = Judge(self._rules)
             self._root = None
-            self._project.start()
-            self._interpreter = Interpreter(self._project, self._hear)
+            self._project.touched = 0
             problem = source if isinstance(source, FileProblem) else source.problem
             if problem is not None:
                 facts[path].unreadable = problem.reason
@@ -78,9 +77,9 @@ class Worker:
             self._examine_declared(facts[path], path)
             facts[path].findings = self._judge.findings()
             facts[path].errors += sorted(self._judge.errors, key=lambda e: e.message)
-            questions = sorted(self._project.asked)
+            questions = self._project.questions(self._project.touched)
             facts[path].questions = tuple(questions)
-            facts[path].answers = digest_of_answers(map(self._project.asked.__getitem__, questions))
+            facts[path].answers = digest_of_answers(questions.values())
         return list(facts.values())
 
     def _examine_roots(self, fact: FileFacts, path: Path) -> None:
@@ -111,10 +110,10 @@ class Worker:
             roots.enter(self._interpreter, compiled)
         except RecursionError:
             fact.errors.append(ToolError(f"gave up on {compiled.root.name}: it nests too deeply", path=fact.path))
-        interpreter = self._interpreter
-        fact.reached |= {f.module.source.name for f in interpreter.functions}
-        fact.roots.append(
-            RootReport(
-                compiled.root, compiled.dynamic, len(interpreter.functions), tuple(sorted(interpreter.unresolved))
-            )
-        )
+        recording = self._interpreter.recording
+        for event in recording.told():
+            self._hear(event)
+        functions = list(self._interpreter.function_bits.things(recording.functions))
+        fact.reached |= {f.module.source.name for f in functions if isinstance(f, FunctionInfo)}
+        unresolved = tuple(sorted(map(str, self._interpreter.unresolved_bits.things(recording.unresolved))))
+        fact.roots.append(RootReport(compiled.root, compiled.dynamic, len(functions), unresolved))
