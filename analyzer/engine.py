@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Iterable, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from vllm_lint.analyzer import discovery
 from vllm_lint.analyzer.cache import Cache
@@ -20,6 +22,9 @@ from vllm_lint.analyzer.questions import Disk
 from vllm_lint.analyzer.rule import Rule
 from vllm_lint.analyzer.source import SourceFile, read_source
 from vllm_lint.analyzer.suppressions import Suppressions, parse_suppressions
+
+if TYPE_CHECKING:
+    from vllm_lint.analyzer.worker import Worker
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,8 @@ class CheckResult:
 
 #: Fewer files than this are checked in one process: starting others takes about as long.
 _FILES_PER_JOB = 24
+#: What these files reach is interpreted before the processes part: the layers that all models share.
+_FILES_BEFORE_FORK = 12
 
 
 def check(settings: Settings, rules: Sequence[type[Rule]]) -> CheckResult:
@@ -134,31 +141,43 @@ def _examine(
     project: Project,
 ) -> list[FileFacts]:
     """Examine `files`, some of `paths`, in as many processes as are worth while."""
-    jobs = min(settings.jobs or min(os.cpu_count() or 1, len(files) // _FILES_PER_JOB), len(files))
-    if jobs <= 1:
-        return _examine_share(settings, tuple(rules), paths, files, project) if files else []
-    # A run that has nothing to examine is over before these are imported.
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
-    # Neighbours in the alphabet are often alike in size and in what they import, so deal them out in turn.
-    shares = [files[i::jobs] for i in range(jobs)]
-    context = get_context("fork" if hasattr(os, "fork") else "spawn")
-    with ProcessPoolExecutor(jobs, context) as pool:
-        futures = [pool.submit(_examine_share, settings, tuple(rules), paths, share, project) for share in shares]
-        return sorted((fact for future in futures for fact in future.result()), key=lambda fact: fact.path)
-
-
-def _examine_share(
-    settings: Settings,
-    rules: tuple[type[Rule], ...],
-    paths: list[Path],
-    share: list[tuple[Path, bytes | None]],
-    project: Project,
-) -> list[FileFacts]:
+    if not files:
+        return []
     from vllm_lint.analyzer.worker import Worker  # with the interpreter, which most of the start-up time would go to
 
-    return Worker(settings, rules, paths, project).examine(share)
+    worker = Worker(settings, rules, paths, project)
+    jobs = min(settings.jobs or min(os.cpu_count() or 1, len(files) // _FILES_PER_JOB), len(files))
+    with _without_collection():
+        worker.read(files)
+        if jobs <= 1 or not hasattr(os, "fork"):
+            return worker.examine([path for path, _ in files])
+        return _examine_together(worker, [path for path, _ in files], jobs)
+
+
+def _examine_together(worker: Worker, files: list[Path], jobs: int) -> list[FileFacts]:
+    """Examine some files here, then the rest in processes that start with all that was learnt from these."""
+    from vllm_lint.analyzer.forks import in_forks
+
+    shared = [path for path in files if worker.may_have_roots(path)][:_FILES_BEFORE_FORK]
+    rest = [path for path in files if path not in set(shared)]
+    # Neighbours in the alphabet are often alike in size and in what they import, so deal them out in turn.
+    shares = [rest[i::jobs] for i in range(jobs)]
+    facts = worker.examine(shared)
+    for part in in_forks([partial(worker.examine, share) for share in shares]):
+        facts += part
+    return facts
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Syntax trees are millions of objects without a cycle worth collecting, which the collector looks at over and over."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _project(settings: Settings, paths: list[Path], disk: Disk) -> Project:

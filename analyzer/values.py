@@ -273,6 +273,8 @@ class Scope:
 
     variables: dict[str, Value]
     parent: Scope | None = None
+    number: int = field(default_factory=lambda: next(clock))
+    """Tells scopes apart, also from those that are no more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -288,7 +290,7 @@ class Function:
     @property
     def key(self) -> Hashable:
         """What equality is decided by."""
-        captured = None if self.scope is None else id(self.scope)
+        captured = None if self.scope is None else self.scope.number
         return ("function", id(self.info), self.receiver.key if self.receiver else None, captured)
 
 

@@ -45,6 +45,7 @@ class Worker:
         self._declaration: Span | None = None
         self._project = project
         self._interpreter = Interpreter(project)
+        self._read: dict[Path, tuple[FileFacts, SourceFile | FileProblem]] = {}
         if sys.getrecursionlimit() < _RECURSION_LIMIT:
             sys.setrecursionlimit(_RECURSION_LIMIT)
 
@@ -53,53 +54,64 @@ class Worker:
             event = replace(event, declaration=self._declaration)
         self._judge.add(event, self._root)
 
-    def examine(self, files: Sequence[tuple[Path, bytes | None]]) -> list[FileFacts]:
-        """Examine each of `files`, a path with the text in its place where that is not on disk."""
-        facts: dict[Path, FileFacts] = {}
-        sources: dict[Path, SourceFile | FileProblem] = {}
+    def read(self, files: Sequence[tuple[Path, bytes | None]]) -> None:
+        """Read `files`, each a path with the text in its place where that is not on disk."""
         for path, data in files:
-            facts[path] = FileFacts(path=display_name(path, self._settings.base), data=data)
-            sources[path] = source = read_source(path, facts[path].path, data)
+            facts = FileFacts(path=display_name(path, self._settings.base), data=data)
+            source = read_source(path, facts.path, data)
             if isinstance(source, SourceFile):
-                facts[path].digest = source.digest
+                facts.digest = source.digest
                 self._project.add_source(path, source)
-        for path, source in sources.items():
-            self._judge = Judge(self._rules)
-            self._root = None
-            self._project.touched = 0
-            problem = source if isinstance(source, FileProblem) else source.problem
-            if problem is not None:
-                facts[path].unreadable = problem.reason
-                self._hear(problem)
-            elif isinstance(source, SourceFile):
-                facts[path].has_suppressions = worth_a_look(source.text)
-                self._examine_roots(facts[path], path)
-            self._examine_declared(facts[path], path)
-            facts[path].findings = self._judge.findings()
-            facts[path].errors += sorted(self._judge.errors, key=lambda e: e.message)
-            questions = self._project.questions(self._project.touched)
-            facts[path].questions = tuple(questions)
-            facts[path].answers = digest_of_answers(questions.values())
-        return list(facts.values())
+            self._read[path] = (facts, source)
+
+    def may_have_roots(self, path: Path) -> bool:
+        """Whether the text of a file that was read speaks of compiling."""
+        source = self._read[path][1]
+        return isinstance(source, SourceFile) and "support_torch_compile" in source.text
+
+    def examine(self, paths: Sequence[Path]) -> list[FileFacts]:
+        """Examine files that were read."""
+        return [self._examine(path, *self._read[path]) for path in paths]
+
+    def _examine(self, path: Path, facts: FileFacts, source: SourceFile | FileProblem) -> FileFacts:
+        self._judge = Judge(self._rules)
+        self._root = None
+        self._project.touched = 0
+        problem = source if isinstance(source, FileProblem) else source.problem
+        if problem is not None:
+            facts.unreadable = problem.reason
+            self._hear(problem)
+        elif isinstance(source, SourceFile):
+            facts.has_suppressions = worth_a_look(source.text)
+            self._examine_roots(facts, path)
+        self._examine_declared(facts, path)
+        facts.findings = self._judge.findings()
+        facts.errors += sorted(self._judge.errors, key=lambda e: e.message)
+        questions = self._project.questions(self._project.touched)
+        facts.questions = tuple(questions)
+        facts.answers = digest_of_answers(questions.values())
+        return facts
 
     def _examine_roots(self, fact: FileFacts, path: Path) -> None:
         module = self._project.module_at(path)
         if module is None:
             return
         for compiled in roots.find_roots(self._interpreter, module):
-            self._enter(fact, compiled)
+            self._take(fact, compiled)
 
     def _examine_declared(self, fact: FileFacts, path: Path) -> None:
         """Roots that the settings declare and this file defines; one that no file defines falls to the first file."""
         for name in self._settings.roots:
             if path != self._project.home(name, self._paths):
                 continue
-            compiled = roots.find_declared(self._interpreter, name)
-            if isinstance(compiled, UnresolvedRoot):
-                self._root = None
-                self._hear(compiled)
-            else:
-                self._enter(fact, compiled)
+            self._take(fact, roots.find_declared(self._interpreter, name))
+
+    def _take(self, fact: FileFacts, compiled: roots.CompiledRoot | UnresolvedRoot) -> None:
+        if isinstance(compiled, UnresolvedRoot):
+            self._root = None
+            self._hear(compiled)
+        else:
+            self._enter(fact, compiled)
 
     def _enter(self, fact: FileFacts, compiled: roots.CompiledRoot) -> None:
         self._root = compiled.root
