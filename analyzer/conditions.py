@@ -55,12 +55,28 @@ class Conditions(Expressions):
 
     def _decide_operands(self, node: ast.BoolOp, frame: Frame, form: str, *, only_raises: bool) -> bool | None:
         """`and` and `or` in a condition jump after each operand, so each is a decision of its own."""
+        name = _compared_twice(node, frame)
+        if name is not None:
+            return self._decide_for_each(name, node, frame, form, only_raises=only_raises)
         stop = isinstance(node.op, ast.Or)
         inner = _within(form, "or" if stop else "and")
         outer, self.immaterial = self.immaterial, self.immaterial or self._settled(node, frame, stop)
         truth = self._ask_operands(node, frame, form, inner, stop, only_raises=only_raises)
         self.immaterial = outer
         return truth
+
+    def _decide_for_each(
+        self, name: str, node: ast.BoolOp, frame: Frame, form: str, *, only_raises: bool
+    ) -> bool | None:
+        """Decide for one value of `name` after the other, so that all operands see the same one."""
+        truths: set[bool | None] = set()
+        dynamic = False
+        for option in options(frame.variables[name]):
+            inner = replace(frame, variables={**frame.variables, name: option})
+            truths.add(self._decide_operands(node, inner, form, only_raises=only_raises))
+            dynamic = dynamic or self.last_test_was_dynamic
+        self.last_test_was_dynamic = dynamic
+        return truths.pop() if len(truths) == 1 else None
 
     def _settled(self, node: ast.BoolOp, frame: Frame, stop: bool) -> bool:
         """Whether some operand decides the whole by itself."""
@@ -199,6 +215,21 @@ class Conditions(Expressions):
         if isinstance(value, Mapping):
             return name == "dict"
         return None
+
+
+def _compared_twice(node: ast.BoolOp, frame: Frame) -> str | None:
+    """A name in two operands that stands for one of several numbers."""
+    seen: set[str] = set()
+    for operand in node.values:
+        names = {n.id for n in ast.walk(operand) if isinstance(n, ast.Name)}
+        if any(isinstance(n, ast.NamedExpr) for n in ast.walk(operand)):
+            return None
+        for name in sorted(names & seen):
+            value = frame.variables.get(name)
+            if isinstance(value, Choice) and all(isinstance(o, (Const, Int)) for o in value.options):
+                return name
+        seen |= names
+    return None
 
 
 def _within(form: str, operator: str) -> str:

@@ -46,7 +46,14 @@ def emit_size(
         changes_at=changes_at,
         only_raises=only_raises,
         across_inputs=across,
+        layout=_asks_for_layout(value.condition),
     )
+
+
+def _asks_for_layout(condition: Condition) -> bool:
+    """Whether contiguity is what makes a condition change with the token count."""
+    parts = [o for o in condition.operands if isinstance(o, Condition)]
+    return condition.operator == "contiguous" or (bool(parts) and all(map(_asks_for_layout, parts)))
 
 
 def emit_data(context: Context, node: Located, frame: Frame, value: Value, form: str) -> None:

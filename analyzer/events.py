@@ -96,13 +96,15 @@ class SizeDecision(RegionEvent):
 
     `form` is the construct ("if", "while", "assert", "int()", ...); `changes_at` are token counts with the rarer
     answer among those tried; `only_raises` means that one arm does nothing but raise, so that a check is lost.
-    `across_inputs` names the inputs when sizes of two inputs without a common shape id are compared.
+    `across_inputs` names the inputs when sizes of two inputs without a common shape id are compared. `layout` means
+    that it is not the size that is asked for but whether a view is contiguous.
     """
 
     form: str
     changes_at: tuple[int, ...]
     only_raises: bool = False
     across_inputs: tuple[str, ...] = ()
+    layout: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -350,6 +350,8 @@ class Expressions(Context):
             if isinstance(bound, Int) and bound.size.depends and isinstance(value, (Sequence, Shape)):
                 self.emit(SizeSpecialization, whole, frame, bound, form="list slice")
         known = all(b is None or (isinstance(b, Const) and isinstance(b.value, (int, type(None)))) for b in bounds)
+        if isinstance(value, Shape) and value.tensor.open and known and _outruns(bounds, value.tensor):
+            return Sequence("tuple", None, Unknown("a dimension", tainted=True))
         if isinstance(value, Shape) and value.tensor.shape is not None:
             value = Sequence("tuple", operators.dimensions(self, value.tensor, whole, frame), UNKNOWN)
         if isinstance(value, Sequence):
@@ -684,6 +686,12 @@ def _identical(left: Value, right: Value) -> bool | None:
     if isinstance(left, (Class, Instance)) and isinstance(right, (Class, Instance)):
         return left.key == right.key if not getattr(left, "typed", False) else None
     return None
+
+
+def _outruns(bounds: list[Value | None], tensor: Tensor) -> bool:
+    """Whether a slice counted from the end takes dimensions that an assumed rank does not have, or just its first."""
+    rank = len(tensor.shape or ())
+    return any(isinstance(b, Const) and isinstance(b.value, int) and b.value <= -max(rank, 2) for b in bounds)
 
 
 def _decorator_names(info: FunctionInfo) -> set[str]:

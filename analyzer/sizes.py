@@ -294,6 +294,7 @@ _COMPARISONS: Mapping[str, Callable[..., bool]] = {
     "<=": lambda a, b: a <= b,
     ">": lambda a, b: a > b,
     ">=": lambda a, b: a >= b,
+    "contiguous": lambda rows, most: rows <= most,
     "not": lambda a: not a,
     "and": lambda *values: all(values),
     "or": lambda *values: any(values),

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeAlias
 
-from vllm_lint.analyzer import builtin_calls, torch_calls, untraceable, vllm_layers
+from vllm_lint.analyzer import builtin_calls, einops_calls, torch_calls, untraceable, vllm_layers
 from vllm_lint.analyzer.context import Context, Frame
 from vllm_lint.analyzer.events import LibraryCall, SizeSpecialization
 from vllm_lint.analyzer.index import ClassInfo
@@ -19,6 +19,7 @@ from vllm_lint.analyzer.sizes import Size
 from vllm_lint.analyzer.source import Located
 from vllm_lint.analyzer.values import (
     FALSE,
+    External,
     NONE,
     TRUE,
     UNKNOWN,
@@ -131,12 +132,24 @@ def _dispatch_forward(
     return choice(found)
 
 
+def _class_decorator(name: str) -> Handler:
+    """A decorator of vLLM that leaves the class as it is; options alone give the decorator."""
+
+    def decorate(context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame) -> Value:
+        return args[0] if args else kwargs.get("cls") or Partial(External(name), (), tuple(kwargs.items()))
+
+    return decorate
+
+
 def _nothing(context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame) -> Value:
     return NONE
 
 
+_DECORATORS = ("support_torch_compile", "ignore_torch_compile")
+
 #: Functions and classes of the program that are not followed.
 CALLS: dict[str, Handler] = {
+    **{n: _class_decorator(n) for n in (f"vllm.compilation.decorators.{d}" for d in _DECORATORS)},
     "vllm.logger.init_logger": _logger,
     "vllm.forward_context.get_forward_context": _forward_context,
     "vllm.distributed.communication_op.tensor_model_parallel_all_reduce": _first_argument,
@@ -372,6 +385,7 @@ _LIBRARY: dict[str, Handler] = {
     "ctypes.cdll.LoadLibrary": _shared_library,
     "collections.defaultdict": _empty_mapping,
     "collections.OrderedDict": _empty_mapping,
+    **dict.fromkeys(("einops.rearrange", "einops.reduce", "einops.repeat"), einops_calls.call_einops),
     "torch.distributed.all_reduce": _nothing,
     "vllm.logger.init_logger": _logger,
 }

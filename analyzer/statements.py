@@ -281,8 +281,10 @@ class Statements(Conditions):
             self._merge([dict(before), dict(body.variables)], arm)
             if handler.name:
                 arm.variables[handler.name] = Static("exception")
-            # Whether a handler runs is not known, so what it does is not certain to be traced.
-            with self.conditionally():
+            # Whether a handler runs is not known, so what it does is not certain to be traced. That of an import is
+            # not traced at all: measured, an import that fails breaks the graph itself.
+            imports = any(isinstance(n, (ast.Import, ast.ImportFrom)) for s in node.body for n in ast.walk(s))
+            with self.silently() if imports and _handles_imports(handler) else self.conditionally():
                 if self.execute(handler.body, arm):
                     ways.append(arm.variables)
         falls = self._merge(ways, frame)
@@ -369,6 +371,12 @@ class Statements(Conditions):
 def _only_raises(body: list[ast.stmt]) -> bool:
     """Whether a block ends in `raise` without branching, so that Dynamo never traces through it."""
     return bool(body) and isinstance(body[-1], ast.Raise) and all(not isinstance(s, ast.Return) for s in body)
+
+
+def _handles_imports(handler: ast.ExceptHandler) -> bool:
+    """Whether a handler is there for modules that cannot be imported."""
+    kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    return any(isinstance(k, ast.Name) and k.id in ("ImportError", "ModuleNotFoundError") for k in kinds)
 
 
 def _as_load(node: ast.expr) -> ast.expr:

@@ -23,6 +23,7 @@ from vllm_lint.analyzer.values import (
     Bool,
     Choice,
     Const,
+    External,
     Float,
     Int,
     Layer,
@@ -508,7 +509,7 @@ def _contiguous(call: Call) -> Value:
     shape = call.tensor.shape
     if call.tensor.strided and shape and not shape[0].depends:
         tokens = next((d for d in shape if d.depends), ONE)
-        return Bool(Condition("==", (tokens, ONE)), call.tensor.trail, call.tensor.inputs, call.tensor.exact)
+        return Bool(Condition("contiguous", (tokens, ONE)), call.tensor.trail, call.tensor.inputs, call.tensor.exact)
     return Static("contiguous", "bool")
 
 
@@ -683,7 +684,8 @@ def _equal(call: Call) -> Value:
 
 def _compile(call: Call) -> Value:
     """`torch.compile(f)`: another region; what is called through it is followed as part of this one."""
-    return call.args[0] if call.args else Partial(Static("torch.compile"), (), ())
+    target = call.args[0] if call.args else call.kwargs.get("model")
+    return target or Partial(External("torch.compile"), (), tuple(call.kwargs.items()))
 
 
 def _layer(name: str, args: list[Value], kwargs: dict[str, Value]) -> Value:

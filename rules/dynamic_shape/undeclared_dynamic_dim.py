@@ -22,8 +22,9 @@ class UndeclaredDynamicDim(Rule):
     but None, a list or tuple of tensors, annotations that are strings (in quotes, or by `from __future__ import
     annotations`), and arguments without annotation that are used like a tensor.
 
-    With `dynamic_arg_dims`, nothing is inferred. The rule flags tensor arguments that are missing there, with
-    medium confidence: their size may be fixed. It flags a class for which nothing at all is dynamic.
+    With `dynamic_arg_dims`, nothing is inferred. Tensor arguments that are missing there are warnings of medium
+    confidence: their size may be fixed, or they may be None wherever the model runs compiled. The rule flags a class
+    for which nothing at all is dynamic.
 
     It does not flag scalars (`int | torch.Tensor`, `max_seqlen`), and it does not see tensors that enter through the
     forward context or an object.
@@ -102,9 +103,11 @@ def _report(argument: Argument, event: RootDeclared) -> Report:
     name, annotation = argument.name, argument.annotation
     advice = f'annotate it as `torch.Tensor`, or give `dynamic_arg_dims`, with `"{name}": 0`'
     confidence = Confidence.MEDIUM
+    severity = None
     if event.declared:
         reason = f"`{name}` is missing in `dynamic_arg_dims`"
         advice = f'add `"{name}": 0`, or the dimension that varies'
+        severity = Severity.WARNING
     elif not annotation:
         reason = f"`{name}` has no annotation"
     elif event.string_annotations or annotation[0] in "'\"":
@@ -115,4 +118,4 @@ def _report(argument: Argument, event: RootDeclared) -> Report:
         if not any(mark in annotation for mark in "[|"):
             confidence = Confidence.HIGH
     message = f"{reason}, so its size during capture is baked into the graph"
-    return Report(message, span=argument.span, confidence=confidence, help=advice)
+    return Report(message, span=argument.span, confidence=confidence, severity=severity, help=advice)

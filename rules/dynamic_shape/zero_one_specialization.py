@@ -22,7 +22,7 @@ class ZeroOneSpecialization(Rule):
     choose a fast path for decoding one sequence.
 
     A condition that guards nothing but a `raise`, and an `assert`, is a warning: no answer is wrong, but the check is
-    lost.
+    lost. Contiguity is a warning too: code for views that are not contiguous is mostly right for all.
 
     It does not flag `n == 0` and `n > 0`: a step without tokens never reaches the model. Conditions that other sizes
     answer differently too are `batch-size-branch`.
@@ -84,6 +84,13 @@ class ZeroOneSpecialization(Rule):
                 f"check {condition(event)} is lost for a batch of one token, without a guard",
                 severity=Severity.WARNING,
                 help="check where the inputs are prepared, or with `torch._check`",
+            )
+        elif event.layout:
+            yield Report(
+                f"{construct(event.form)} on {condition(event)}: a view of one token is contiguous, "
+                "and gets the answer for views of more tokens, which are not",
+                severity=Severity.WARNING,
+                help="no harm is done if the path for other views is right for contiguous ones too",
             )
         else:
             yield Report(

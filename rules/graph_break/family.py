@@ -6,7 +6,7 @@ from typing import Literal
 
 from vllm_lint.analyzer.events import RegionEvent
 from vllm_lint.analyzer.findings import Confidence, Contract, Severity
-from vllm_lint.analyzer.rule import Rule
+from vllm_lint.analyzer.rule import Report, Rule
 
 _OUTPUT = ("builtins.print", "builtins.open", "builtins.input", "sys.stdout.", "sys.stderr.")
 _TEXT = ("builtins.str", "builtins.repr", "builtins.str.__mod__")
@@ -36,9 +36,16 @@ def kind_of_call(name: str) -> Kind | None:
     return "logging" if _is_one_of(name, _LOGGING) else "untraceable"
 
 
-def confidence_of_call(event: RegionEvent) -> Confidence:
-    """That of the event, and at most medium where configuration may keep the call from being traced."""
-    return max(event.confidence, Confidence.MEDIUM, key=lambda c: c.rank) if event.conditional else event.confidence
+def report_call(event: RegionEvent, message: str, advice: str) -> Report:
+    """Report a library call: less certain, and a warning, where a condition may keep it from being traced."""
+    if not event.conditional:
+        return Report(message, help=advice)
+    return Report(
+        f"{message}; a condition decides whether it is reached",
+        confidence=max(event.confidence, Confidence.MEDIUM, key=lambda c: c.rank),
+        severity=Severity.WARNING,
+        help=advice,
+    )
 
 
 def _is_one_of(name: str, names: tuple[str, ...]) -> bool:

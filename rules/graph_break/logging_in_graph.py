@@ -8,7 +8,7 @@ from typing import ClassVar
 from vllm_lint.analyzer.events import Event, LibraryCall
 from vllm_lint.analyzer.findings import Promise, Severity
 from vllm_lint.analyzer.rule import Meta, Report
-from vllm_lint.rules.graph_break.family import GraphBreakRule, confidence_of_call, kind_of_call
+from vllm_lint.rules.graph_break.family import GraphBreakRule, kind_of_call, report_call
 
 
 class LoggingInGraph(GraphBreakRule):
@@ -21,7 +21,7 @@ class LoggingInGraph(GraphBreakRule):
 
     It does not flag logging under `not torch.compiler.is_compiling()`, on a branch that is known not to be taken, in
     `__init__`, or outside compiled regions. Where configuration decides whether the call is reached, the finding has
-    medium confidence.
+    medium confidence and is a warning.
 
     ## Why it matters
 
@@ -79,8 +79,8 @@ class LoggingInGraph(GraphBreakRule):
         assert isinstance(event, LibraryCall)
         if kind_of_call(event.name) == "logging":
             what = "warns" if event.name.startswith("warnings.") else "calls a logger"
-            yield Report(
+            yield report_call(
+                event,
                 f"`{event.text}` {what}, which cannot be part of a graph",
-                confidence=confidence_of_call(event),
-                help="log while the model is built, or put it under `if not torch.compiler.is_compiling()`",
+                "log while the model is built, or put it under `if not torch.compiler.is_compiling()`",
             )

@@ -8,7 +8,7 @@ from typing import ClassVar
 from vllm_lint.analyzer.events import Event, LibraryCall
 from vllm_lint.analyzer.findings import Promise, Severity
 from vllm_lint.analyzer.rule import Meta, Report
-from vllm_lint.rules.graph_break.family import GraphBreakRule, confidence_of_call, kind_of_call
+from vllm_lint.rules.graph_break.family import GraphBreakRule, kind_of_call, report_call
 
 
 class PrintInGraph(GraphBreakRule):
@@ -78,8 +78,4 @@ class PrintInGraph(GraphBreakRule):
             message = f"`{event.text}` makes a text of {what}, whose value is not known while the graph is captured"
         else:
             return
-        yield Report(
-            message,
-            confidence=confidence_of_call(event),
-            help="remove it, or put it under `if not torch.compiler.is_compiling()`",
-        )
+        yield report_call(event, message, "remove it, or put it under `if not torch.compiler.is_compiling()`")

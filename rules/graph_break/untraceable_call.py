@@ -8,7 +8,7 @@ from typing import ClassVar
 from vllm_lint.analyzer.events import Event, LibraryCall
 from vllm_lint.analyzer.findings import Promise, Severity
 from vllm_lint.analyzer.rule import Meta, Report
-from vllm_lint.rules.graph_break.family import GraphBreakRule, confidence_of_call, kind_of_call
+from vllm_lint.rules.graph_break.family import GraphBreakRule, kind_of_call, report_call
 
 
 class UntraceableCall(GraphBreakRule):
@@ -24,7 +24,7 @@ class UntraceableCall(GraphBreakRule):
     The list is data (`analyzer/untraceable.py`), measured on the torch version below. It does not flag what TorchDynamo
     does trace: `re`, `itertools`, `functools`, `operator`, `os.path.join`, most of `math`, copies by method
     (`dict.copy`, `list`), and reading `os.environ`. Where configuration decides whether the call is reached, the
-    finding has medium confidence.
+    finding has medium confidence and is a warning.
 
     ## Why it matters
 
@@ -81,8 +81,8 @@ class UntraceableCall(GraphBreakRule):
         if kind_of_call(event.name) == "untraceable":
             of = " of the number of tokens" if event.token and event.name.startswith(("builtins.", "math.")) else ""
             name = event.name.removeprefix("builtins.")
-            yield Report(
+            yield report_call(
+                event,
                 f"`{event.text}` calls `{name}`{of}, which TorchDynamo cannot trace",
-                confidence=confidence_of_call(event),
-                help="do it while the model is built or around the compiled call, or in a custom operator",
+                "do it while the model is built or around the compiled call, or in a custom operator",
             )

@@ -2,42 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 
 import pytest
 
-from vllm_lint.analyzer.engine import Settings, check
-from vllm_lint.analyzer.findings import Confidence, Finding, Severity
-from vllm_lint.rules.catalogue import RULES
-
-HEAD = """\
-import copy
-import logging
-import torch
-from torch import nn
-from vllm.compilation.decorators import support_torch_compile
-logger = logging.getLogger(__name__)
-"""
-VLLM = "@support_torch_compile"
-
-
-def found(tmp_path: Path, body: str, arguments: str = "x: torch.Tensor", decorator: str = VLLM) -> list[Finding]:
-    """Findings in a class whose forward has `body`."""
-    inner = textwrap.indent(textwrap.dedent(body), " " * 8)
-    if decorator == VLLM or decorator.startswith("@support"):
-        source = f"{HEAD}{decorator}\nclass M(nn.Module):\n    def forward(self, {arguments}):\n{inner}\n"
-    else:
-        source = f"{HEAD}class M(nn.Module):\n    {decorator}\n    def forward(self, {arguments}):\n{inner}\n"
-    (tmp_path / "model.py").write_text(source, encoding="utf-8")
-    settings = Settings(paths=(tmp_path / "model.py",), base=tmp_path, search_installed=False, jobs=1)
-    result = check(settings, RULES)
-    assert not result.errors
-    return list(result.findings)
-
-
-def codes(findings: list[Finding]) -> list[str]:
-    return [finding.code for finding in findings]
+from tests.rules.samples import HEAD, VLLM, codes, found
+from vllm_lint.analyzer.findings import Confidence, Severity
 
 
 @pytest.mark.parametrize(
@@ -124,9 +94,10 @@ def test_assertions_that_become_part_of_the_graph(tmp_path: Path, statement: str
 def test_a_call_that_may_not_be_reached_is_less_certain(tmp_path: Path, condition: str) -> None:
     findings = found(tmp_path, f"if {condition}:\n    logger.info('forward')\nreturn x")
     (finding,) = [finding for finding in findings if finding.code == "VL104"]
-    assert finding.confidence is Confidence.MEDIUM
+    assert (finding.confidence, finding.severity) == (Confidence.MEDIUM, Severity.WARNING)
+    assert finding.message.endswith("a condition decides whether it is reached")
     (certain,) = found(tmp_path, "logger.info('forward')\nreturn x")
-    assert certain.confidence is Confidence.HIGH
+    assert (certain.confidence, certain.severity) == (Confidence.HIGH, Severity.ERROR)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,90 @@
+"""Code of the kind that is found in vLLM and must not be flagged, next to near-twins that must."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.rules.samples import codes, found
+from vllm_lint.analyzer.findings import Severity
+
+EINOPS = "from einops import rearrange, reduce, repeat\n"
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("rearrange(x, '(b k) h -> b k h', k=4)", ["VL204"]),
+        ("rearrange(x, '(b k) h -> b (k h)', b=2)", ["VL204"]),
+        ("reduce(x, '(b k) h -> b h', 'mean', k=4)", ["VL204"]),
+        ("rearrange(x, 'n (h d) -> n h d', d=4)", []),
+        ("rearrange(x, '(n 1) h -> n h')", []),
+        ("reduce(x, 'n h -> n 1', 'max')", []),
+        ("torch.chunk(rearrange(x, 'n h -> h n'), 2, dim=0)", []),
+        ("torch.chunk(rearrange(x, 'n h -> (n h)'), 2, dim=0)", ["VL204"]),
+        ("torch.chunk(repeat(x, 'n h -> (k n) h', k=2), 2, dim=0)", []),
+        ("torch.chunk(rearrange([x, x], 'k n h -> k n h'), 2, dim=0)", []),
+        ("torch.chunk(rearrange(nn.functional.pad(x, (0, 1)), '... h -> h ...'), 2, dim=0)", []),
+        ("torch.chunk(rearrange(nn.functional.pad(x, (0, 1)), '... h -> ... h'), 2, dim=0)", ["VL204"]),
+        ("torch.chunk(rearrange(x, 'not a pattern'), 2, dim=0)", []),
+    ],
+)
+def test_patterns_of_einops(tmp_path: Path, expression: str, expected: list[str]) -> None:
+    assert codes(found(tmp_path, f"return {expression}", before=EINOPS)) == expected
+
+
+LENGTHS = "\nrows = x.shape[0] if self.many else 1\n"
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("rows != x.shape[0] and rows != 1", []),
+        ("rows == x.shape[0] or rows == 1", []),
+        ("rows != x.shape[0] and rows != 2", ["VL203"]),
+        ("rows != 1 and self.other", ["VL203"]),
+    ],
+)
+def test_operands_see_the_same_one_of_several_sizes(tmp_path: Path, condition: str, expected: list[str]) -> None:
+    assert codes(found(tmp_path, f"{LENGTHS}if {condition}:\n    return x * 2\nreturn x")) == expected
+
+
+def test_contiguity_of_one_row_is_a_warning(tmp_path: Path) -> None:
+    (finding,) = found(tmp_path, "y = x.t()\nreturn y * 2 if self.fast and y.is_contiguous() else y")
+    assert (finding.code, finding.severity) == ("VL203", Severity.WARNING)
+    (size,) = found(tmp_path, "return x * 2 if x.shape[0] == 1 else x")
+    assert (size.code, size.severity) == ("VL203", Severity.ERROR)
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("ImportError", []), ("ValueError", ["VL104"])])
+def test_a_handler_of_failed_imports_is_never_traced(tmp_path: Path, kind: str, expected: list[str]) -> None:
+    body = f"try:\n    import fast_kernels\nexcept {kind}:\n    logger.info('not there')\nreturn x"
+    assert codes(found(tmp_path, body)) == expected
+
+
+@pytest.mark.parametrize("decorator", ["functools.cache", "functools.lru_cache", "functools.lru_cache(maxsize=None)"])
+def test_cached_functions_are_traced_however_often_they_ran(tmp_path: Path, decorator: str) -> None:
+    before = f"import functools\n@{decorator}\ndef probe():\n    logger.info('probing')\n    return True\n"
+    assert codes(found(tmp_path, "return x * 2 if probe() else x", before=before)) == ["VL104"]
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        # (3, n) and (n,) are told apart by the rank, which a parameter alone does not give.
+        ("p = positions[0] if positions.ndim == 2 else positions\nif p.shape[-1] != x.shape[0]: raise ValueError", []),
+        ("if positions.ndim == 2 and positions.shape[0] != 3: raise ValueError", []),
+        ("outer = x.shape[:-2]\ny = x.view(-1, x.shape[-2], 8)\nreturn y.view(*outer, x.shape[-2], 8)", []),
+        ("if x.shape[-2] == 4: return x * 2", []),
+    ],
+)
+def test_a_rank_that_is_assumed_decides_nothing(tmp_path: Path, body: str, expected: list[str]) -> None:
+    arguments = "x: torch.Tensor, positions: torch.Tensor"
+    ids = '@support_torch_compile(dynamic_arg_dims={"x": {0: "n"}, "positions": {0: "n"}})'
+    assert codes(found(tmp_path, f"{body}\nreturn x", arguments, ids)) == expected
+
+
+def test_an_assumed_rank_gives_way_to_a_known_one(tmp_path: Path) -> None:
+    body = "y = x.unsqueeze(-2).repeat(1, 4, 1) if self.first else x\nreturn y.view(-1, y.shape[-2], 8)"
+    assert not found(tmp_path, body)
