@@ -3,48 +3,30 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vllm_lint.analyzer import operators
+from vllm_lint.analyzer import root_inputs
+from vllm_lint.analyzer.compile_uses import COMPILE, IGNORE, SUPPORT, decoration, find_uses
 from vllm_lint.analyzer.context import Frame
-from vllm_lint.analyzer.events import Argument, RootDeclared, UnresolvedRoot
+from vllm_lint.analyzer.events import RootDeclared, UnresolvedRoot
 from vllm_lint.analyzer.findings import Contract, Root, Span
 from vllm_lint.analyzer.index import ClassInfo, FunctionInfo, ModuleInfo
 from vllm_lint.analyzer.interpreter import Interpreter
-from vllm_lint.analyzer.sizes import TOKENS, Size
 from vllm_lint.analyzer.values import (
     NONE,
+    TRUE,
     Class,
-    Const,
     Function,
     Instance,
-    Mapping,
-    Sequence,
-    Tensor,
-    Trail,
+    Partial,
+    Scope,
     Value,
-    choice,
-    element_of,
+    options,
 )
 
-SUPPORT = "vllm.compilation.decorators.support_torch_compile"
-IGNORE = "vllm.compilation.decorators.ignore_torch_compile"
-INTERMEDIATE_TENSORS = "vllm.sequence.IntermediateTensors"
-
-#: Annotations that vLLM recognises when it infers the dynamic arguments (`support_torch_compile`).
-_RECOGNISED = {"torch.Tensor", "torch.FloatTensor", INTERMEDIATE_TENSORS}
-
-#: Inputs that hold one number for each token, by vLLM's naming; other tensors have a width.
-_ONE_DIMENSIONAL = {"input_ids", "positions", "position_ids", "token_type_ids", "cu_seqlens", "max_seqlen", "seqlens"}
-
-
-#: How arguments end that vLLM passes as tensors with one element.
-_SCALAR_ENDING = "max_seqlen"
-_TENSOR_ATTRIBUTES = {"shape", "size", "dtype", "device", "view", "reshape", "to", "unsqueeze", "ndim", "dim", "numel"}
-
-_COMPILE_CALL = re.compile(r"\btorch\.compile\(|\bself\.[\w.]+\.compile\(|import compile\b")
+#: Library classes whose `forward` does nothing: a class that has no other bases has none of its own.
+_WITHOUT_FORWARD = ("torch.nn.Module", "abc.ABC", "typing.Generic", "typing.Protocol")
 
 
 @dataclass(frozen=True)
@@ -55,107 +37,194 @@ class CompiledRoot:
     function: FunctionInfo
     owner: ClassInfo | None
     """The class whose instance is compiled; it may inherit `function`."""
-    event: RootDeclared | UnresolvedRoot | None
+    event: RootDeclared | None
+    scope: Scope | None = None
+    """The variables around a function that is defined in another."""
 
     @property
     def dynamic(self) -> dict[str, str]:
         """Argument to its dynamic dimensions in words."""
-        if not isinstance(self.event, RootDeclared):
-            return {}
         return {
             a.name: ", ".join(f"dim {d}" + (f" ({i})" if i else "") for d, i in a.dynamic.items())
-            for a in self.event.arguments
+            for a in (self.event.arguments if self.event else ())
             if a.dynamic
         }
 
 
-def find_roots(interpreter: Interpreter, module: ModuleInfo) -> Iterator[CompiledRoot]:
+def find_roots(interpreter: Interpreter, module: ModuleInfo) -> Iterator[CompiledRoot | UnresolvedRoot]:
     """The roots that a module declares: decorated classes, their subclasses, and uses of torch.compile."""
-    for bindings in module.bindings.values():
-        for binding in bindings:
-            if isinstance(binding, ClassInfo):
-                root = _class_root(interpreter, binding)
-                if root is not None:
-                    yield root
-    if "torch" in module.source.text and "compile" in module.source.text:
-        yield from _torch_compile_roots(interpreter, module)
+    for cls in _classes(module.bindings):
+        root = _class_root(interpreter, cls)
+        if root is not None:
+            yield root
+    seen = set()
+    for use in find_uses(interpreter, module):
+        contract = Contract.FULLGRAPH if use.options.get("fullgraph") == TRUE else Contract.COMPILE
+        span = module.source.span(use.node)
+        for function, owner, scope in _compiled_functions(interpreter, use.target):
+            if use.name == SUPPORT and owner is not None:
+                yield _vllm_root(interpreter, function, owner, owner, span, use.options)
+            elif use.name == COMPILE and (function, owner, contract) not in seen:
+                seen.add((function, owner, contract))
+                yield CompiledRoot(_root(function, owner, contract), function, owner, None, scope)
 
 
 def find_declared(interpreter: Interpreter, name: str) -> CompiledRoot | UnresolvedRoot:
-    """A root that the user declares as `package.module:Class` or `package.module:function`."""
+    """A root that the user declares as `package.module:Class`, `package.module:function` or a method of a class."""
     module_name, _, attribute = name.partition(":")
-    module = interpreter.project.module(module_name)
-    nowhere = Span(module.source.name if module else module_name, 1, 1, 1, 1)
+    module = interpreter.project.module(module_name) if module_name else None
+    span = Span(module.source.name if module else module_name, 1, 1, 1, 1)
+    if not module_name or not attribute:
+        return UnresolvedRoot(span=span, name=name, reason="a root is written as `package.module:Name`")
     if module is None:
-        return UnresolvedRoot(span=nowhere, name=name, reason=f"no module {module_name} among the source roots")
-    value = interpreter.module_attribute(module, attribute)
-    if isinstance(value, Class):
-        found = _method(interpreter, value.cls, "forward")
-        if found is None:
-            return UnresolvedRoot(span=nowhere, name=name, reason=f"{attribute} has no forward")
-        return _root(interpreter, found, value.cls, Contract.VLLM, _class_span(value.cls), None)
-    if isinstance(value, Function):
-        return _root(interpreter, value.info, None, Contract.VLLM, _span(value.info), None)
-    return UnresolvedRoot(span=nowhere, name=name, reason=f"{module_name} defines no class or function {attribute}")
+        return UnresolvedRoot(span=span, name=name, reason=f"no module {module_name} among the source roots")
+    found, *inner = attribute.split(".")
+    value = interpreter.module_attribute(module, found)
+    for part in inner:
+        value = _member(interpreter, value, part)
+    for option in options(value) if value is not None else ():
+        if isinstance(option, Class) and _method(interpreter, option.cls, "forward") is None:
+            return UnresolvedRoot(span=span, name=name, reason=f"{attribute} has no forward")
+        for function, owner, _ in _compiled_functions(interpreter, option):
+            return _declared_root(interpreter, function, owner)
+    return UnresolvedRoot(span=span, name=name, reason=f"{module_name} defines no class or function {attribute}")
 
 
 def enter(interpreter: Interpreter, compiled: CompiledRoot) -> None:
     """Interpret a root; what is seen goes to the interpreter's sink."""
     interpreter.start_root()
     interpreter.contract = compiled.root.contract
-    module = compiled.function.module
-    home = Frame(module, {})
-    receiver = None
-    args: list[Value] = []
+    home = Frame(compiled.function.module, {})
+    receiver = owner = None
     if compiled.owner is not None:
-        receiver = interpreter.instance_of(compiled.owner)
-    dynamic = {}
+        owner = _defining_class(interpreter, compiled.owner, compiled.function)
+        receiver = None if _is_static(compiled.function) else interpreter.instance_of(compiled.owner)
     event = compiled.event
-    if isinstance(event, RootDeclared):
-        dynamic = {a.name: a for a in event.arguments}
-    owner = compiled.owner and _defining_class(interpreter, compiled.owner, compiled.function)
-    function = Function(compiled.function, receiver, owner=owner)
+    arguments = {a.name: a for a in event.arguments} if event else {}
     kwargs: dict[str, Value] = {}
-    encoder = isinstance(event, RootDeclared) and event.encoder
-    for parameter in _parameters(compiled.function, method=compiled.owner is not None):
-        argument = dynamic.get(parameter.arg)
+    for parameter in root_inputs.parameters(compiled.function, method=receiver is not None):
         declared = interpreter.from_annotation(parameter.annotation, home, parameter.arg)
-        if compiled.root.contract is Contract.VLLM and argument is not None and argument.dynamic:
-            kwargs[parameter.arg] = _dynamic_value(argument, declared, own_symbol=encoder)
-        else:
-            kwargs[parameter.arg] = declared
-    interpreter.call_function(function, args, kwargs, compiled.function.node, home)
+        argument = arguments.get(parameter.arg)
+        if event is not None and argument is not None and argument.dynamic:
+            declared = root_inputs.dynamic_value(argument, declared, own_symbol=event.encoder)
+        kwargs[parameter.arg] = declared
+    function = Function(compiled.function, receiver, compiled.scope, owner)
+    interpreter.call_function(function, [], kwargs, compiled.function.node, home)
 
 
-# Decorated classes
+def _classes(bindings: dict[str, list[object]]) -> Iterator[ClassInfo]:
+    for several in bindings.values():
+        for binding in several:
+            if isinstance(binding, ClassInfo):
+                yield binding
+                yield from _classes(binding.members)
 
 
-def _class_root(interpreter: Interpreter, cls: ClassInfo) -> CompiledRoot | None:
+def _class_root(interpreter: Interpreter, cls: ClassInfo) -> CompiledRoot | UnresolvedRoot | None:
+    """The root that a class is because it, or else the nearest base that says anything, is decorated."""
     for base in interpreter.project.linearization(cls):
         if isinstance(base, str):
             continue
-        for decorator in base.node.decorator_list:
-            name = interpreter.qualified_name(decorator, Frame(base.module, {}))
-            if name == IGNORE or (base is cls and name.endswith(".ignore_torch_compile")):
+        for decorator in base.node.decorator_list:  # the first one is applied last, so its word counts
+            name, given = decoration(interpreter, decorator, Frame(base.module, {}))
+            if name == IGNORE:
                 return None
-            if name == SUPPORT or name.endswith(".compilation.decorators.support_torch_compile"):
-                found = _method(interpreter, cls, "forward")
-                if found is None:
-                    return _unresolved(cls, decorator)
+            if name == SUPPORT:
                 span = base.module.source.span(decorator) if base is cls else _class_span(cls)
-                return _root(interpreter, found, cls, Contract.VLLM, span, (decorator, base))
+                function = _method(interpreter, cls, "forward")
+                if function is not None:
+                    return _vllm_root(interpreter, function, cls, base, span, given)
+                return _without_forward(interpreter, cls, span) if base is cls else None
     return None
 
 
-def _unresolved(cls: ClassInfo, decorator: ast.expr) -> CompiledRoot | None:
-    """A class that is decorated itself but has no forward that can be found."""
-    if any(decorator is d for d in cls.node.decorator_list) and not cls.node.bases:
-        span = cls.module.source.span(decorator)
-        event = UnresolvedRoot(span=span, name=cls.name, reason="it has no forward method")
-        root = Root(f"{cls.name}.forward", span.path, span.line, Contract.VLLM)
-        stub = FunctionInfo(ast.parse("lambda: None", mode="eval").body, cls.module, cls.name)  # type: ignore[arg-type]
-        return CompiledRoot(root, stub, None, event)
+def _without_forward(interpreter: Interpreter, cls: ClassInfo, span: Span) -> UnresolvedRoot | None:
+    """A decorated class that has no forward, unless a library that is not read may have it."""
+    order = interpreter.project.linearization(cls)
+    known = all(len(interpreter.project.resolve_base(b)) >= len(b.node.bases) for b in order if not isinstance(b, str))
+    if known and all(b in _WITHOUT_FORWARD for b in interpreter.external_bases(cls)):
+        return UnresolvedRoot(span=span, name=cls.name, reason="it has no forward method")
     return None
+
+
+def _vllm_root(
+    interpreter: Interpreter,
+    function: FunctionInfo,
+    cls: ClassInfo,
+    decorated: ClassInfo,
+    span: Span,
+    given: dict[str, Value],
+) -> CompiledRoot:
+    """The root `cls`, which is or derives from the class `decorated`, whose forward says what is dynamic."""
+    dims = root_inputs.declared_dims(given.get("dynamic_arg_dims", NONE))
+    known = dims is not None
+    unread = not known and (given.get("dynamic_arg_dims", NONE) != NONE or "..." in given)
+    if dims is None:
+        signature = _method(interpreter, decorated, "forward") or function
+        dims = {} if unread else root_inputs.inferred_dims(interpreter, signature)
+    event = RootDeclared(
+        span=span,
+        class_name=cls.name,
+        arguments=root_inputs.arguments(interpreter, function, dims, method=True),
+        declared=known,
+        undecided=unread,
+        unbacked=given.get("mark_unbacked_dims", NONE) != NONE,
+        encoder=given.get("is_encoder", NONE) == TRUE,
+        inherited=decorated is not cls,
+        string_annotations=root_inputs.has_string_annotations(function),
+    )
+    return CompiledRoot(_root(function, cls, Contract.VLLM), function, cls, event)
+
+
+def _declared_root(interpreter: Interpreter, function: FunctionInfo, owner: ClassInfo | None) -> CompiledRoot:
+    """A root that the user vouches for: every tensor is dynamic, and no decorator can be wrong."""
+    method = owner is not None and not _is_static(function)
+    dims = root_inputs.tensor_dims(interpreter, function, method=method)
+    event = RootDeclared(
+        span=_class_span(owner) if owner else _span(function),
+        class_name=owner.name if owner else function.name,
+        arguments=root_inputs.arguments(interpreter, function, dims, method=method),
+        declared=False,
+        undecided=True,
+        unbacked=False,
+        encoder=False,
+        inherited=False,
+        string_annotations=False,
+    )
+    return CompiledRoot(_root(function, owner, Contract.VLLM), function, owner, event)
+
+
+def _root(function: FunctionInfo, cls: ClassInfo | None, contract: Contract) -> Root:
+    name = f"{cls.name}.{function.name}" if cls else function.name
+    source = (cls or function).module.source
+    return Root(name, source.name, (cls or function).node.lineno, contract)
+
+
+def _compiled_functions(
+    interpreter: Interpreter, target: Value
+) -> Iterator[tuple[FunctionInfo, ClassInfo | None, Scope | None]]:
+    """The functions that are captured where `target` is compiled, each with the class of its receiver."""
+    for option in options(target):
+        if isinstance(option, Partial):
+            yield from _compiled_functions(interpreter, option.function)
+        elif isinstance(option, Function):
+            owner = option.receiver.cls if isinstance(option.receiver, Instance) else option.owner
+            yield option.info, owner, option.scope
+        elif isinstance(option, (Instance, Class)):
+            function = _method(interpreter, option.cls, "forward")
+            if function is not None:
+                yield function, option.cls, None
+
+
+def _member(interpreter: Interpreter, value: Value | None, name: str) -> Value | None:
+    """A class or method of the class `value`."""
+    found = interpreter.member(value.cls, name) if isinstance(value, Class) else None
+    if found is None or not isinstance(value, Class):
+        return None
+    if isinstance(found[1], FunctionInfo):
+        receiver = None if _is_static(found[1]) else interpreter.instance_of(value.cls)
+        return Function(found[1], receiver, owner=found[0])
+    return Class(found[1]) if isinstance(found[1], ClassInfo) else None
 
 
 def _method(interpreter: Interpreter, cls: ClassInfo, name: str) -> FunctionInfo | None:
@@ -168,285 +237,9 @@ def _defining_class(interpreter: Interpreter, cls: ClassInfo, function: Function
     return found[0] if found is not None else cls
 
 
-def _root(
-    interpreter: Interpreter,
-    function: FunctionInfo,
-    cls: ClassInfo | None,
-    contract: Contract,
-    span: Span,
-    decorator: tuple[ast.expr, ClassInfo] | None,
-) -> CompiledRoot:
-    home = Frame(function.module, {})
-    keywords: dict[str, Value] = {}
-    if decorator is not None and isinstance(decorator[0], ast.Call):
-        with interpreter.silently():
-            for keyword in decorator[0].keywords:
-                if keyword.arg:
-                    keywords[keyword.arg] = interpreter.evaluate(keyword.value, Frame(decorator[1].module, {}))
-    given = keywords.get("dynamic_arg_dims", NONE)
-    declared = _declared_dims(given)
-    future = (
-        "annotations" in function.module.bindings
-        and "from __future__ import annotations" in function.module.source.text
-    )
-    arguments = []
-    for parameter in _parameters(function, method=cls is not None):
-        annotation = parameter.annotation
-        names = _annotation_names(interpreter, annotation, home)
-        text = ast.unparse(annotation) if annotation is not None else ""
-        as_string = future or isinstance(annotation, ast.Constant)
-        if declared is not None:
-            dims = declared.get(parameter.arg, {})
-        elif given == NONE and names and names <= _RECOGNISED and not as_string:
-            dims = {0: ""}
-        else:
-            dims = {}
-        tensor = _is_tensor(interpreter, function, parameter, names, home)
-        arguments.append(
-            Argument(
-                name=parameter.arg,
-                span=function.module.source.span(parameter),
-                annotation=text,
-                tensor=tensor,
-                dynamic=dims,
-            )
-        )
-    name = f"{cls.name}.{function.name}" if cls else function.name
-    path = cls.module.source.name if cls else function.module.source.name
-    line = cls.node.lineno if cls else function.node.lineno
-    event = RootDeclared(
-        span=span,
-        class_name=cls.name if cls else function.name,
-        arguments=tuple(arguments),
-        declared=declared is not None,
-        undecided=declared is None and (given != NONE or _takes_unknown_options(decorator)),
-        unbacked=keywords.get("mark_unbacked_dims", NONE) != NONE,
-        encoder=keywords.get("is_encoder", NONE) == Const(True),
-        inherited=decorator is not None and cls is not None and decorator[1] is not cls,
-        string_annotations=future,
-    )
-    return CompiledRoot(Root(name, path, line, contract), function, cls, event if contract is Contract.VLLM else None)
-
-
-def _takes_unknown_options(decorator: tuple[ast.expr, ClassInfo] | None) -> bool:
-    """Whether options come out of a mapping: `@support_torch_compile(**options)`."""
-    call = decorator[0] if decorator is not None else None
-    return isinstance(call, ast.Call) and any(k.arg is None for k in call.keywords)
-
-
-def _is_tensor(
-    interpreter: Interpreter, function: FunctionInfo, parameter: ast.arg, names: frozenset[str], home: Frame
-) -> bool:
-    """Whether a tensor with more than one element is passed, by annotation or, without one, by use."""
-    if parameter.arg.endswith(_SCALAR_ENDING) or names & {"int", "float", "bool"}:
-        return False
-    if parameter.annotation is None:
-        return parameter.arg in _operands(function)
-    if names & operators.TENSOR_TYPES or INTERMEDIATE_TENSORS in names:
-        return True
-    return any(_annotation_names(interpreter, p, home) & operators.TENSOR_TYPES for p in _items(parameter.annotation))
-
-
-def _items(annotation: ast.expr) -> list[ast.expr]:
-    """What the lists and tuples in an annotation hold."""
-    if isinstance(annotation, ast.BinOp):
-        return [*_items(annotation.left), *_items(annotation.right)]
-    if not isinstance(annotation, ast.Subscript):
-        return []
-    inner = annotation.slice.elts if isinstance(annotation.slice, ast.Tuple) else [annotation.slice]
-    kind = ast.unparse(annotation.value).rpartition(".")[2]
-    if kind in ("Optional", "Union"):
-        return [i for part in inner for i in _items(part)]
-    return inner if kind in ("list", "List", "tuple", "Tuple", "Sequence", "Iterable") else []
-
-
-def _operands(function: FunctionInfo) -> set[str]:
-    """Parameters that are used as only tensors are: methods and attributes of tensors, and arithmetic with these."""
-    found: set[str] = set()
-    for node in ast.walk(function.node):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.attr in _TENSOR_ATTRIBUTES:
-            found.add(node.value.id)
-    annotated = {p.arg for p in _parameters(function, method=True) if p.annotation is not None}
-    for node in ast.walk(function.node):
-        if isinstance(node, ast.BinOp):
-            sides = {s.id for s in (node.left, node.right) if isinstance(s, ast.Name)}
-            found |= sides if sides & annotated and len(sides) == 2 else set()
-    return found
-
-
-def _declared_dims(value: Value) -> dict[str, dict[int, str]] | None:
-    """`dynamic_arg_dims` as argument to dimension to shape id; None where it is not given or not known."""
-    if not isinstance(value, Mapping) or value.items is None:
-        return None
-    found: dict[str, dict[int, str]] = {}
-    for name, dims in value.items.items():
-        if isinstance(dims, Const) and isinstance(dims.value, int):
-            found[str(name)] = {dims.value: ""}
-        elif isinstance(dims, Sequence):
-            found[str(name)] = {
-                d.value: "" for d in dims.items or [] if isinstance(d, Const) and isinstance(d.value, int)
-            }
-        elif isinstance(dims, Mapping) and dims.items is not None:
-            found[str(name)] = {
-                d: i.value if isinstance(i, Const) and isinstance(i.value, str) else ""
-                for d, i in dims.items.items()
-                if isinstance(d, int)
-            }
-    return found
-
-
-def _annotation_names(interpreter: Interpreter, node: ast.expr | None, home: Frame) -> frozenset[str]:
-    """Qualified names of the types that an annotation is a union of, None left out."""
-    if node is None or (isinstance(node, ast.Constant) and node.value is None):
-        return frozenset()
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        try:
-            return _annotation_names(interpreter, ast.parse(node.value, mode="eval").body, home)
-        except SyntaxError:
-            return frozenset()
-    if isinstance(node, ast.BinOp):
-        return _annotation_names(interpreter, node.left, home) | _annotation_names(interpreter, node.right, home)
-    if isinstance(node, ast.Subscript) and ast.unparse(node.value).rpartition(".")[2] in ("Optional", "Union"):
-        parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-        return frozenset[str]().union(*(_annotation_names(interpreter, p, home) for p in parts))
-    if isinstance(node, ast.Subscript):
-        return frozenset({f"{ast.unparse(node.value)}[]"})
-    return frozenset({interpreter.qualified_name(node, home)})
-
-
-def _parameters(function: FunctionInfo, *, method: bool) -> list[ast.arg]:
-    arguments = function.node.args
-    positional = [*arguments.posonlyargs, *arguments.args]
-    return [*positional[1 if method else 0 :], *arguments.kwonlyargs]
-
-
-def _dynamic_value(argument: Argument, declared: Value, *, own_symbol: bool) -> Value:
-    """The abstract argument of a root: a tensor whose marked dimensions are token counts."""
-    if all(isinstance(o, Mapping) or o == NONE for o in getattr(declared, "options", (declared,))):
-        inner = _token_tensor(argument, own_symbol=own_symbol)
-        return choice(
-            [Mapping(None, inner), NONE] if declared == NONE or _may_be_none(declared) else [Mapping(None, inner)]
-        )
-    if INTERMEDIATE_TENSORS.rpartition(".")[2] in argument.annotation:
-        value: Value = Mapping(None, _token_tensor(argument, own_symbol=own_symbol))
-    else:
-        value = _token_tensor(argument, own_symbol=own_symbol)
-    return choice([value, NONE]) if _may_be_none(declared) else value
-
-
-def _may_be_none(value: Value) -> bool:
-    return any(o == NONE for o in getattr(value, "options", (value,)))
-
-
-def _token_tensor(argument: Argument, *, own_symbol: bool) -> Tensor:
-    last = max(d for d in argument.dynamic) if argument.dynamic else 0
-    flat = argument.name in _ONE_DIMENSIONAL and last <= 0
-    rank = 1 if flat else max(2, last + 2)
-    dims = [Size.static(f"{argument.name}.shape[{i}]") if i else Size.static("width") for i in range(rank)]
-    dims[1:2] = [Size.static("width")] if rank > 1 else []
-    for dim, shape_id in argument.dynamic.items():
-        if -rank <= dim < rank:
-            first = dim % rank == 0 or flat
-            name = TOKENS if first and not own_symbol else f"{shape_id or argument.name}:{dim}"
-            dims[dim] = Size.symbol(name)
-    ids = {i for i in argument.dynamic.values() if i}
-    label = f"#{min(ids)}" if ids else argument.name
-    where = ", ".join(str(d) for d in argument.dynamic)
-    trail = Trail(argument.span, f"`{argument.name}` enters with dimension {where} dynamic")
-    # By vLLM's naming `positions` is (n,), or (3, n) with its last dimension marked.
-    settled = argument.name == "positions" and min(argument.dynamic, default=-1) >= 0
-    return Tensor(tuple(dims), open=not settled, trail=trail, inputs=frozenset({label}))
-
-
-# torch.compile
-
-
-def _torch_compile_roots(interpreter: Interpreter, module: ModuleInfo) -> Iterator[CompiledRoot]:
-    home = Frame(module, {})
-    for owner, decorated in _functions(module):
-        node = decorated.node
-        if isinstance(node, ast.Lambda):
-            continue
-        for decorator in node.decorator_list:
-            if interpreter.qualified_name(decorator, home) == "torch.compile":
-                span = module.source.span(decorator)
-                yield _root(interpreter, decorated, owner, _compile_contract(decorator), span, None)
-    for owner, call in _compile_calls(module):
-        target = call.args[0] if call.args else None
-        if isinstance(call.func, ast.Attribute) and not call.args and isinstance(call.func.value, ast.Attribute):
-            target = call.func.value
-            function = _compiled_module(interpreter, module, owner, target)
-        elif interpreter.qualified_name(call.func, home) != "torch.compile" or target is None:
-            continue
-        else:
-            function = _compiled_target(interpreter, module, owner, target)
-        if function is not None:
-            cls = owner if owner is not None and interpreter.member(owner, function.name) else None
-            if cls is not None and interpreter.member(cls, function.name)[1] is not function:  # type: ignore[index]
-                continue
-            yield _root(interpreter, function, cls, _compile_contract(call), module.source.span(call), None)
-
-
-def _functions(module: ModuleInfo) -> Iterator[tuple[ClassInfo | None, FunctionInfo]]:
-    for bindings in module.bindings.values():
-        for binding in bindings:
-            if isinstance(binding, FunctionInfo):
-                yield None, binding
-            elif isinstance(binding, ClassInfo):
-                for members in binding.members.values():
-                    for member in members:
-                        if isinstance(member, FunctionInfo):
-                            yield binding, member
-
-
-def _compile_calls(module: ModuleInfo) -> Iterator[tuple[ClassInfo | None, ast.Call]]:
-    classes = {id(b.node): b for bindings in module.bindings.values() for b in bindings if isinstance(b, ClassInfo)}
-
-    def visit(node: ast.AST, owner: ClassInfo | None) -> Iterator[tuple[ClassInfo | None, ast.Call]]:
-        for child in ast.iter_child_nodes(node):
-            inside = classes.get(id(child), owner)
-            if isinstance(child, ast.Call) and isinstance(child.func, ast.Attribute) and child.func.attr == "compile":
-                yield inside, child
-            yield from visit(child, inside)
-
-    if _COMPILE_CALL.search(module.source.text):
-        yield from visit(module.source.tree, None)
-
-
-def _compiled_target(
-    interpreter: Interpreter, module: ModuleInfo, owner: ClassInfo | None, target: ast.expr
-) -> FunctionInfo | None:
-    """The function that `torch.compile(target)` compiles."""
-    with interpreter.silently():
-        if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id == "self":
-            return _method(interpreter, owner, target.attr) if owner is not None else None
-        value = interpreter.evaluate(target, Frame(module, {}))
-    if isinstance(value, Function) and value.info.module is module:
-        return value.info
-    return None
-
-
-def _compiled_module(
-    interpreter: Interpreter, module: ModuleInfo, owner: ClassInfo | None, target: ast.Attribute
-) -> FunctionInfo | None:
-    """The forward that `self.<attribute>.compile()` compiles, if the attribute's class is in this module."""
-    if owner is None or not isinstance(target.value, ast.Name) or target.value.id != "self":
-        return None
-    instance = interpreter.instance_of(owner)
-    value = instance.attributes.get(target.attr) if isinstance(instance, Instance) else None
-    if isinstance(value, Sequence):
-        value = element_of(value)
-    if isinstance(value, Instance) and value.cls.module is module:
-        return _method(interpreter, value.cls, "forward")
-    return None
-
-
-def _compile_contract(node: ast.expr) -> Contract:
-    if isinstance(node, ast.Call):
-        for keyword in node.keywords:
-            if keyword.arg == "fullgraph" and isinstance(keyword.value, ast.Constant) and keyword.value.value is True:
-                return Contract.FULLGRAPH
-    return Contract.COMPILE
+def _is_static(function: FunctionInfo) -> bool:
+    decorators = getattr(function.node, "decorator_list", ())
+    return any(isinstance(d, ast.Name) and d.id == "staticmethod" for d in decorators)
 
 
 def _class_span(cls: ClassInfo) -> Span:
