@@ -41,6 +41,8 @@ class Project:
             if root not in self.roots:
                 self.roots.append(root)
         self.installed = _installed_roots(self.roots) if search_installed else {}
+        # Among installed packages only those are part of the program that are checked: torch is known by name.
+        self._own = {path.relative_to(root).parts[0] for root in self.roots for path in files if root in path.parents}
         self.resolve_base: Callable[[ClassInfo], list[ClassInfo | str]] = _no_bases
         """Set by the interpreter, which knows what the expression of a base class means."""
         self._sources: dict[Path, SourceFile] = {}
@@ -129,6 +131,8 @@ class Project:
         if parts[0] in self.installed:
             roots = [*roots, self.installed[parts[0]]]
         for root in roots:
+            if root.name in _INSTALLED and parts[0] not in self._own and root is not self.installed.get(parts[0]):
+                continue
             base = root.joinpath(*parts)
             for path in (base / "__init__.py", base.with_name(base.name + ".py")):
                 if path in self._sources or path.is_file():
@@ -245,6 +249,10 @@ def _module_name(path: Path) -> str:
             break
         folder = folder.parent
     return ".".join(reversed(parts)) or path.stem
+
+
+#: What folders are called that packages are installed into.
+_INSTALLED = ("site-packages", "dist-packages")
 
 
 def _package_parents(files: Iterable[Path]) -> list[Path]:
