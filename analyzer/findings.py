@@ -55,6 +55,11 @@ class Promise(str, Enum):
         return _PROMISE_PHRASES[self]
 
 
+Verdict = Literal["confirmed", "refuted", "not reached", "not run", "undecided"]
+"""What a run has to say about a finding: it shows it; it shows the opposite; it does not show that it came there; it
+cannot show such a thing; it shows a condition of which nobody can tell at which sizes it holds."""
+
+
 _PROMISE_PHRASES = {
     Promise.CAPTURE: "capturable as one full graph",
     Promise.ALL_SIZES: "right for every number of tokens",
@@ -119,7 +124,10 @@ class Root(msgspec.Struct, frozen=True, order=True):
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One place that breaks a promise. `root` is None for findings about the input itself (VL0xx)."""
+    """One place that breaks a promise. `root` is None for findings about the input itself (VL0xx).
+
+    `verdict` is None where no run was looked at; `evidence` says for each run what it shows.
+    """
 
     code: str
     name: str
@@ -136,6 +144,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     root: Root | None = None
     steps: tuple[Step, ...] = ()
     fixes: tuple[Fix, ...] = ()
+    verdict: Verdict | None = None
+    evidence: tuple[str, ...] = ()
 
     @property
     def span(self) -> Span:

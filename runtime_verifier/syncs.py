@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import torch
 
-from vllm_lint.runtime_verifier.evidence import FRAME
 from vllm_lint.runtime_verifier.outcomes import GraphSync, Place
+from vllm_lint.runtime_verifier.trace_evidence import FRAME
 
 #: Names of methods and functions whose result is on the host or has a size that depends on data.
 SYNCS = frozenset(

@@ -15,7 +15,8 @@ def concise_line(finding: Finding, style: Style) -> str:
     """`path:line:column: error[VL201] batch-size-branch: message`."""
     label = style.severity(finding.severity, f"{finding.severity.value}[{finding.code}]")
     message = visible(" ".join(finding.message.splitlines()))
-    return f"{style.strong(visible(position(finding)))}: {label} {finding.name}: {message}"
+    verdict = f" ({finding.verdict})" if finding.verdict else ""
+    return f"{style.strong(visible(position(finding)))}: {label} {finding.name}: {message}{verdict}"
 
 
 def render(result: CheckResult, context: Context) -> Iterator[str]:

@@ -19,6 +19,10 @@ _CONTRACTS = {
 }
 
 
+#: Evidence comes from every rank and every capture; the formats for programs have all of it.
+_MAX_EVIDENCE = 3
+
+
 def render(result: CheckResult, context: Context) -> Iterator[str]:
     """Findings in source order, then a summary."""
     for finding in result.findings:
@@ -37,17 +41,27 @@ def _finding(finding: Finding, context: Context) -> Iterator[str]:
     last = steps.pop()[0] if steps and finding.steps[-1].span == finding.span else 0
     primary = _primary(finding, last, context)
     groups = _groups(steps)
-    if _leads_down_to(groups, finding):
+    if _leads_down_to(groups, finding) and context.lines(finding.path):
         yield from _window([*_step_marks(groups[0], context), primary], gutter, context)
     else:
         yield from _window([primary], gutter, context)
         if groups:
             yield f"{' ' * gutter} {style.frame('=')} {style.strong('path')} that leads here:"
         for group in groups:
-            span = group[0][1].span
-            yield f"{' ' * gutter}{style.frame(':::')} {visible(span.path)}:{span.line}:{span.column}"
-            yield from _window(_step_marks(group, context), gutter, context)
+            yield from _group(group, gutter, context)
     yield from _notes(finding, gutter, context)
+
+
+def _group(group: list[Numbered], gutter: int, context: Context) -> Iterator[str]:
+    """Steps in one window; where there is no source, as in a trace of another machine, a line each."""
+    arrow = f"{' ' * gutter}{context.style.frame(':::')}"
+    if context.lines(group[0][1].span.path):
+        span = group[0][1].span
+        yield f"{arrow} {visible(span.path)}:{span.line}:{span.column}"
+        yield from _window(_step_marks(group, context), gutter, context)
+        return
+    for number, step in group:
+        yield f"{arrow} {visible(step.span.path)}:{step.span.line}: {number}. {visible(step.message)}"
 
 
 def _title(finding: Finding, context: Context) -> Iterator[str]:
@@ -109,6 +123,11 @@ def _notes(finding: Finding, gutter: int, context: Context) -> Iterator[str]:
     if finding.promise is not Promise.TOOL:
         notes.append(("promise", f"{finding.promise.value} {finding.promise.phrase}"))
         notes.append(("confidence", finding.confidence.value))
+    if finding.verdict:
+        notes.append(("verdict", finding.verdict))
+        notes.extend(("evidence", line) for line in finding.evidence[:_MAX_EVIDENCE])
+        if (left := len(finding.evidence) - _MAX_EVIDENCE) > 0:
+            notes.append(("evidence", f"{left} more like these"))
     notes.extend([("help", finding.help)] if finding.help else [])
     notes.extend(("fix", f"{fix.title} ({fix.safety})") for fix in finding.fixes)
     for name, text in notes:

@@ -56,6 +56,8 @@ def _annotation(finding: Finding, context: Context) -> str:
         f"{number}. {step.span.path}:{step.span.line}: {step.message}" for number, step in enumerate(finding.steps, 1)
     ]
     lines += [f"root: {finding.root.name}"] if finding.root else []
+    lines += [f"verdict: {finding.verdict}"] if finding.verdict else []
+    lines += [f"evidence: {line}" for line in finding.evidence]
     lines += [f"help: {finding.help}"] if finding.help else []
     text = "\n".join(visible(row) for line in lines for row in line.splitlines())
     joined = ",".join(f"{key}={escape_property(value)}" for key, value in properties.items())

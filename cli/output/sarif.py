@@ -113,6 +113,9 @@ def _result(finding: Finding, rule_index: int, fingerprint: str, context: Contex
     if finding.root:
         result["properties"]["root"] = finding.root.name
         result["properties"]["contract"] = finding.root.contract.value
+    if finding.verdict:
+        result["properties"]["verdict"] = finding.verdict
+        result["properties"]["evidence"] = [_escape(line) for line in finding.evidence]
     if steps:
         flow = steps
         if finding.steps[-1].span != finding.span:

@@ -50,7 +50,7 @@ def test_json_has_exactly_the_documented_fields(tmp_path: Path) -> None:
     for record in document["findings"]:
         assert record.keys() == POSITION | {
             *("code", "name", "severity", "confidence", "promise"),
-            *("message", "help", "root", "steps", "fixes"),
+            *("message", "help", "root", "steps", "fixes", "verdict", "evidence"),
         }
         assert all(step.keys() == POSITION | {"message"} for step in record["steps"])
         for fix in record["fixes"]:

@@ -1,0 +1,164 @@
+"""`vllm-lint trace`."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vllm_lint.analyzer.engine import CheckResult, FileReport
+from vllm_lint.analyzer.facts import RootReport
+from vllm_lint.analyzer.findings import Contract, Root, ToolError
+from vllm_lint.analyzer.rule import Rule
+from vllm_lint.cli.check import checked, wanted
+from vllm_lint.cli.console import ColorMode
+from vllm_lint.cli.errors import EXIT_ERROR, EXIT_FINDINGS, EXIT_NOTHING, Failure
+from vllm_lint.cli.options import configuration_options, make_plan
+from vllm_lint.cli.output.summary import error_line, plural
+from vllm_lint.cli.report import Report, report_options
+from vllm_lint.cli.sources import Sources
+from vllm_lint.rules.catalogue import RULES
+from vllm_lint.runtime_verifier import trace_join, verdicts
+from vllm_lint.runtime_verifier.size_guards import judge
+from vllm_lint.runtime_verifier.trace_evidence import Compilation, TraceEvidence
+from vllm_lint.runtime_verifier.trace_log import NoLogs, TraceLog, find_logs
+from vllm_lint.runtime_verifier.verdicts import RuleFacts
+
+Compilations = list[tuple[str, Compilation]]
+
+
+@click.command("trace")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, type=click.Path())
+@click.option("--html", type=click.Path(path_type=Path), metavar="OUT", help="Have tlparse write its pages there.")
+@report_options
+@configuration_options
+def command(
+    *,
+    folder: Path,
+    paths: tuple[str, ...],
+    html: Path | None,
+    output_file: Path | None,
+    counts_only: bool,
+    exit_zero: bool,
+    color: ColorMode,
+    **options: Any,
+) -> None:
+    """Read the logs that TORCH_TRACE=DIR wrote in any run, and report what they show.
+
+    With PATHS, these are checked as well, and each finding gets a verdict from the logs.
+    """
+    plan = make_plan(paths or (".",), **options)
+    report = Report(plan, output_file, color, counts_only=counts_only)
+    try:
+        logs = find_logs(folder)
+    except NoLogs as error:
+        raise Failure(str(error)) from error
+    compilations, events = _read(logs)
+    errors = [ToolError(log.problem, path=str(log.path)) for log in logs if log.problem]
+    if not events:
+        for problem in errors:
+            click.echo(f"vllm-lint: error: {error_line(problem)}", err=True)
+        click.echo(f"vllm-lint: nothing compiled: no event of a capture in {plural(len(logs), 'log')}", err=True)
+        sys.exit(EXIT_ERROR if len(errors) == len(logs) else EXIT_NOTHING)
+    static = checked(plan) if paths else None
+    sources = Sources(plan.settings.base, [f.path for f in static.files] if static else [])
+    for _, compilation in compilations:
+        sources.learn(compilation.graph_lines)
+    found = verdicts.find(compilations, {rule.meta.code: _facts(rule) for rule in RULES}, sources.locate)
+    # A rule that was not asked for is silent here too; what no rule predicts always speaks.
+    silent = {rule.meta.code for rule in RULES} - {rule.meta.code for rule in plan.rules}
+    is_wanted = wanted(plan)
+    traced = [finding for finding in found if finding.code not in silent and is_wanted(finding)]
+    if static is None:
+        roots = _roots(compilations, sources)
+        files = tuple(FileReport(str(log.path), "reached", "") for log in logs)
+        result = CheckResult(tuple(traced), tuple(errors), files, roots, 0)
+    else:
+        joined = trace_join.join(static.findings, traced, compilations, sources.locate)
+        result = replace(static, findings=tuple(joined), errors=(*static.errors, *errors))
+    report.write(result, is_empty=False)
+    _say_more(compilations, logs)
+    if html is not None:
+        click.echo(f"vllm-lint: tlparse wrote {_tlparse(logs, html)}", err=True)
+    if any(error.rule for error in result.errors):
+        sys.exit(EXIT_ERROR)
+    shown = any(finding.verdict in ("confirmed", "undecided") for finding in result.findings)
+    sys.exit(EXIT_FINDINGS if shown and not exit_zero else 0)
+
+
+def _read(logs: Iterable[TraceLog]) -> tuple[Compilations, int]:
+    """The compilations of all logs, each with the name of its log, and how many events there were."""
+    compilations: Compilations = []
+    events = 0
+    for log in logs:
+        processes: dict[int, TraceEvidence] = {}
+        for record in log.records():
+            if record.process not in processes:
+                processes[record.process] = TraceEvidence(record.process)
+            processes[record.process].add(record.metadata, record.payload)
+        for evidence in processes.values():
+            compilations += [(log.path.name, compilation) for compilation in evidence.compilations]
+            log.unreadable += evidence.not_understood
+            events += len(evidence.compilations)
+    return compilations, events
+
+
+def _facts(rule: type[Rule]) -> RuleFacts:
+    meta = rule.meta
+    severities = {contract: rule().severity_under(contract) for contract in Contract}
+    bound = {contract: severity for contract, severity in severities.items() if severity is not None}
+    return RuleFacts(meta.code, meta.name, meta.promise, bound, meta.graph_breaks)
+
+
+def _roots(compilations: Compilations, sources: Sources) -> tuple[RootReport, ...]:
+    roots = {}
+    for _, compilation in compilations:
+        if compilation.root is None:
+            continue
+        span = sources.locate(compilation.root)
+        root = Root(compilation.root.function, span.path, span.line, verdicts.contract_of(compilation))
+        dynamic = dict.fromkeys(compilation.names.values(), "")
+        roots[root.path, root.line] = RootReport(root, dynamic, 0, ())
+    return tuple(sorted(roots.values(), key=lambda report: report.root))
+
+
+def _say_more(compilations: Compilations, logs: Sequence[TraceLog]) -> None:
+    """What is no finding but good to know, on stderr."""
+    judgements = [judgement for _, compilation in compilations for judgement in judge(compilation)]
+    harmless = sum(not judgement.is_harmful for judgement in judgements)
+    guards = f"{plural(len(judgements), 'condition')} on sizes, {harmless} of them harmless"
+    click.echo(f"vllm-lint: {plural(len(logs), 'log')}, {plural(len(compilations), 'compilation')}, {guards}", err=True)
+    for log, compilation in compilations:
+        for reason in compilation.recompiled:
+            earlier, _, condition = reason.partition(": ")
+            text = f"{verdicts.origin(log, compilation)} was compiled since {earlier} needs {condition}"
+            click.echo(f"vllm-lint: {text}", err=True)
+    for log in logs:
+        if log.unreadable:
+            click.echo(f"vllm-lint: {log.path}: {plural(log.unreadable, 'event')} could not be read", err=True)
+
+
+def _tlparse(logs: Sequence[TraceLog], out: Path) -> Path:
+    """Render the one log with tlparse; returns its first page.
+
+    Raises:
+        Failure: it is not installed, there are several logs, or it fails.
+    """
+    program = shutil.which("tlparse")
+    if program is None:
+        raise Failure("--html needs tlparse, which is not installed: pip install tlparse")
+    if len(logs) > 1:
+        raise Failure(f"--html takes one log, and there are {len(logs)}: name one of them in place of DIR")
+    command = [program, str(logs[0].path), "-o", str(out), "--overwrite", "--no-browser"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise Failure(f"tlparse failed with status {done.returncode}: {last}")
+    return out / "index.html"
