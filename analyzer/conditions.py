@@ -29,6 +29,7 @@ from vllm_lint.analyzer.values import (
     Static,
     Tensor,
     Unbacked,
+    Unknown,
     Value,
     choice,
     options,
@@ -218,7 +219,7 @@ class Conditions(Expressions):
 
 
 def _compared_twice(node: ast.BoolOp, frame: Frame) -> str | None:
-    """A name in two operands that stands for one of several numbers."""
+    """A name in two operands that stands for one of several plain values."""
     seen: set[str] = set()
     for operand in node.values:
         names = {n.id for n in ast.walk(operand) if isinstance(n, ast.Name)}
@@ -226,7 +227,7 @@ def _compared_twice(node: ast.BoolOp, frame: Frame) -> str | None:
             return None
         for name in sorted(names & seen):
             value = frame.variables.get(name)
-            if isinstance(value, Choice) and all(isinstance(o, (Const, Int)) for o in value.options):
+            if isinstance(value, Choice) and all(isinstance(o, (Const, Int, Static, Unknown)) for o in value.options):
                 return name
         seen |= names
     return None

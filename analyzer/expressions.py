@@ -227,6 +227,8 @@ class Expressions(Context):
             return value.function if isinstance(value, Partial) else value
         if isinstance(value, Unknown):
             return Unknown(value.reason, tainted=value.tainted)
+        if value == NONE:
+            return Static(f"None.{name}")  # so it is something else at run time, such as the field of a configuration
         return Method(value, name)
 
     def _instance_attribute(self, instance: Instance, name: str, node: Located, frame: Frame) -> Value:

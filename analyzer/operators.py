@@ -36,6 +36,7 @@ from vllm_lint.analyzer.values import (
     choice,
     inputs_of,
     integer,
+    is_static,
     options,
     trail_of,
 )
@@ -371,7 +372,7 @@ def reshape(context: Context, tensor: Tensor, sizes: list[Value], node: Located,
         if sizes[0].items is None:
             return derived(None, tensor)
         sizes = list(sizes[0].items)
-    wanted = [None if s == Const(-1) else as_size(_first(s)) for s in sizes]
+    wanted = [None if s == Const(-1) else as_size(_first(s)) or (some() if is_static(s) else None) for s in sizes]
     hole = next((i for i, s in enumerate(sizes) if s == Const(-1)), None)
     if any(w is None and s != Const(-1) for w, s in zip(wanted, sizes, strict=True)):
         return derived(
@@ -388,7 +389,7 @@ def reshape(context: Context, tensor: Tensor, sizes: list[Value], node: Located,
         if total.depends and not known.depends:
             if exact and known.constant is not None:
                 context.emit(SizeSpecialization, node, frame, tensor, form=f"{form} to a fixed size")
-        elif total != known and (total.depends or known.depends):
+        elif total != known and (total.depends or (known.depends and exact)):
             _divides(context, total, known, tensor, node, frame, form)
     else:
         wanted[hole] = _quotient(context, total, known, tensor, node, frame, form)
@@ -396,7 +397,10 @@ def reshape(context: Context, tensor: Tensor, sizes: list[Value], node: Located,
 
 
 def _first(value: Value) -> Value:
-    return next((o for o in options(value) if as_size(o) is not None), value)
+    """The size among the possible values: one that depends on a token count, or else one that is not zero."""
+    sizes = [o for o in options(value) if as_size(o) is not None]
+    sizes.sort(key=lambda o: (not isinstance(o, Int), o == Const(0)))
+    return sizes[0] if sizes else value
 
 
 def _combine_views(context: Context, tensor: Tensor, sizes: list[Value], node: Located, frame: Frame) -> None:
@@ -432,6 +436,8 @@ def _divides(
     context: Context, total: Size, known: Size, tensor: Tensor, node: Located, frame: Frame, form: str
 ) -> None:
     """Report a view of `total` elements as `known` (times a free dimension) that does not hold for all token counts."""
+    if total.symbols() != known.symbols() and total.depends and known.depends:
+        return  # counts of different things: that they fit is for the caller to know
     if _is_mixed(total) or (_statics(total) - _statics(known) and _statics(known) - _statics(total)):
         return
     remainder = Condition("==", (Size.operation("mod", total, known), Size.const(0)))

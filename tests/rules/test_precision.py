@@ -34,12 +34,13 @@ def test_patterns_of_einops(tmp_path: Path, expression: str, expected: list[str]
     assert codes(found(tmp_path, f"return {expression}", before=EINOPS)) == expected
 
 
-LENGTHS = "\nrows = x.shape[0] if self.many else 1\n"
+LENGTHS = "\nrows = x.shape[0] if self.many else 1\ncount = self.scale.shape[0] if self.many else 1\n"
 
 
 @pytest.mark.parametrize(
     ("condition", "expected"),
     [
+        ("count != x.shape[0] and count != 1", []),
         ("rows != x.shape[0] and rows != 1", []),
         ("rows == x.shape[0] or rows == 1", []),
         ("rows != x.shape[0] and rows != 2", ["VL203"]),
@@ -87,4 +88,15 @@ def test_a_rank_that_is_assumed_decides_nothing(tmp_path: Path, body: str, expec
 
 def test_an_assumed_rank_gives_way_to_a_known_one(tmp_path: Path) -> None:
     body = "y = x.unsqueeze(-2).repeat(1, 4, 1) if self.first else x\nreturn y.view(-1, y.shape[-2], 8)"
+    assert not found(tmp_path, body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "width = 0 if self.plain else self.width\nreturn x.reshape(x.shape[0], self.heads, width)",
+        "y = self.unknown(x)\nreturn y.view(x.shape[0], 2, 4)",
+    ],
+)
+def test_views_with_sizes_that_are_not_known(tmp_path: Path, body: str) -> None:
     assert not found(tmp_path, body)
