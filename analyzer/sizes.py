@@ -7,8 +7,9 @@ the source), or an operation that is not a polynomial, such as `n // 128`.
 
 from __future__ import annotations
 
+import math
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Union
 
@@ -21,6 +22,12 @@ TOKENS = "tokens"
 
 #: Token counts at which a condition is tried. Zero is left out: vLLM never runs a batch without tokens.
 SAMPLES = (*range(1, 66), 96, 100, 127, 128, 129, 255, 256, 257, 509, 512, 1000, 1024, 2048, 4096, 8191, 8192, 16384)
+
+#: Values that statics are tried with.
+_STATICS = (1, 2, 3, 4, 7, 8, 16, 64, 100, 128, 1024, 4096)
+#: Seeds that give each static a value of its own; those that follow give all the same one, each of `_STATICS` in turn.
+_MIXED_SEEDS = 6
+_SEEDS = _MIXED_SEEDS + len(_STATICS)
 
 _OPERATIONS: dict[str, Callable[..., int]] = {
     "floordiv": lambda a, b: a // b,
@@ -117,6 +124,27 @@ class Size:
     def is_vague(self) -> bool:
         """Whether all that is known is which token count it depends on."""
         return any(len(a) == 3 and (a[1] == "about" or any(o.is_vague for o in a[2])) for m, _ in self.terms for a in m)
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether a multiple of one static is divided by another: whether that leaves a rest is for neither to say."""
+        atoms = [a for m, _ in self.terms for a in m if len(a) == 3]
+        return any(
+            (a[1] in ("mod", "floordiv") and _has_statics(a[2][1]) and a[2][0].statics() - a[2][1].statics())
+            or any(o.is_unsettled for o in a[2])
+            for a in atoms
+        )
+
+    def statics(self) -> frozenset[str]:
+        """Labels of the statics that occur."""
+        found: set[str] = set()
+        for monomial, _ in self.terms:
+            for atom in monomial:
+                if atom[0] == "s":
+                    found.add(atom[1])
+                elif len(atom) == 3:
+                    found.update(*(o.statics() for o in atom[2]))
+        return frozenset(found)
 
     def symbols(self) -> frozenset[str]:
         """Names of the token symbols that occur."""
@@ -234,6 +262,11 @@ class Condition:
         values = [o.evaluate(tokens, seed) for o in self.operands]
         return bool(_COMPARISONS[self.operator](*values))
 
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether some part is: see `Size.is_unsettled`."""
+        return any(o.is_unsettled for o in self.operands)
+
     def decide(self) -> bool | None:
         """The truth if it is the same for every number of tokens and every static, else None."""
         return _decide(self)
@@ -245,14 +278,26 @@ class Condition:
         """
         return _changes_at(self)
 
-    def samples(self, seeds: Iterable[int]) -> Iterable[tuple[int, bool]]:
-        """Token counts with the truth there, for each choice of statics in `seeds`."""
-        for seed in seeds:
-            for tokens in SAMPLES:
-                try:
-                    yield tokens, self.evaluate(tokens, seed)
-                except (ZeroDivisionError, OverflowError):
-                    continue
+    def samples(self, seed: int) -> Iterator[tuple[int, bool]]:
+        """Token counts with the truth there, for one choice of statics."""
+        for tokens in SAMPLES:
+            truth = self._try(tokens, seed)
+            if truth is not None:
+                yield tokens, truth
+
+    def exception(self, seed: int, rule: bool) -> int | None:
+        """A token count that `SAMPLES` lacks and where the truth is not `rule`, as 70 is for `n == 70`."""
+        if seed or not self.depends or _has_statics(self):
+            return None
+        # Where an expression passes through a number, it does so below the product of all numbers in it.
+        highest = min(2 * _product(self), SAMPLES[-1])
+        return next((n for n in range(SAMPLES[0], highest) if self._try(n, seed) is (not rule)), None)
+
+    def _try(self, tokens: int, seed: int) -> bool | None:
+        try:
+            return self.evaluate(tokens, seed)
+        except (ZeroDivisionError, OverflowError):
+            return None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Condition) and self.operator == other.operator and self.operands == other.operands
@@ -266,21 +311,45 @@ class Condition:
 
 @cache
 def _decide(condition: Condition) -> bool | None:
+    if not condition.depends:
+        return _decide_static(condition)
     first: bool | None = None
-    for _, truth in condition.samples(range(1 if condition.known else 4)):
-        if first is None:
-            first = truth
-        elif truth != first:
+    for seed in range(1 if condition.known else _SEEDS):
+        for _, truth in condition.samples(seed):
+            if first is None:
+                first = truth
+            elif truth != first:
+                return None
+        if first is not None and condition.exception(seed, first) is not None:
             return None
     return first
 
 
+def _decide_static(condition: Condition) -> bool | None:
+    """Trying a few statics shows nothing: a condition on them alone is decided by arithmetic."""
+    sizes = [o for o in condition.operands if isinstance(o, Size)]
+    if len(sizes) == 2:
+        difference = (sizes[0] - sizes[1]).constant
+        return None if difference is None else bool(_COMPARISONS[condition.operator](difference, 0))
+    answers = [o.decide() for o in condition.operands if isinstance(o, Condition)]
+    if condition.operator == "not":
+        return None if answers[0] is None else not answers[0]
+    settling = condition.operator == "or"
+    if settling in answers:
+        return settling
+    return None if None in answers else not settling
+
+
 @cache
 def _changes_at(condition: Condition) -> tuple[int, ...] | None:
-    for seed in range(1 if condition.known else 6):
+    for seed in range(1 if condition.known else _MIXED_SEEDS):
         by_truth: dict[bool, list[int]] = {True: [], False: []}
-        for tokens, truth in condition.samples((seed,)):
+        for tokens, truth in condition.samples(seed):
             by_truth[truth].append(tokens)
+        for truth in (True, False):
+            exception = None if by_truth[not truth] else condition.exception(seed, truth)
+            if exception is not None:
+                by_truth[not truth].append(exception)
         if by_truth[True] and by_truth[False]:
             rarer = len(by_truth[True]) <= len(by_truth[False])
             return tuple(by_truth[rarer])
@@ -299,6 +368,21 @@ _COMPARISONS: Mapping[str, Callable[..., bool]] = {
     "and": lambda *values: all(values),
     "or": lambda *values: any(values),
 }
+
+
+def _product(part: Size | Condition) -> int:
+    """The product of all numbers in an expression, without signs and zeros."""
+    if isinstance(part, Condition):
+        return math.prod(map(_product, part.operands))
+    inner = (o for m, _ in part.terms for a in m if len(a) == 3 for o in a[2])
+    return math.prod(abs(c) for _, c in part.terms) * math.prod(map(_product, inner))
+
+
+def _has_statics(part: Size | Condition) -> bool:
+    if isinstance(part, Condition):
+        return any(map(_has_statics, part.operands))
+    atoms = [a for m, _ in part.terms for a in m]
+    return any(any(map(_has_statics, a[2])) if len(a) == 3 else a[0] == "s" for a in atoms)
 
 
 def _atom_depends(atom: Atom) -> bool:
@@ -331,12 +415,15 @@ def _atom_text(atom: Atom) -> str:
 
 def _static_value(label: str, seed: int) -> int:
     """Some positive integer; a hash that is the same in every process keeps results reproducible."""
-    choices = (1, 2, 3, 4, 7, 8, 16, 64, 100, 128, 1024, 4096)
-    return choices[zlib.crc32(f"{seed}:{label}".encode()) % len(choices)]
+    if seed >= _MIXED_SEEDS:
+        return _STATICS[seed - _MIXED_SEEDS]
+    return _STATICS[zlib.crc32(f"{seed}:{label}".encode()) % len(_STATICS)]
 
 
 def _other_count(name: str, tokens: int, seed: int) -> int:
-    """A count that varies, but not in step with the tokens."""
+    """A count that varies; unless all are taken to be alike, not in step with the tokens."""
+    if not seed or seed >= _MIXED_SEEDS:
+        return tokens
     return (tokens * 7 + zlib.crc32(f"{seed}:{name}:{tokens}".encode())) % 997 + 1
 
 
