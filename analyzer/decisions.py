@@ -34,7 +34,7 @@ def emit_size(
 ) -> None:
     """Report a decision on a condition that changes with the token count; nothing if it does not change."""
     changes_at = value.condition.changes_at()
-    if changes_at is None or context.immaterial:
+    if changes_at is None or context.immaterial or value.condition.is_unsettled:
         return
     across = _across(value.inputs) if _compares_sizes(value.condition) else ()
     context.emit(

@@ -89,6 +89,9 @@ MODULE_METHODS = {
     "_register_load_state_dict_pre_hook",
 }
 
+#: What `vllm.forward_context.get_forward_context()` gives.
+FORWARD_CONTEXT = "vllm.forward_context.ForwardContext"
+
 ONE = Size.const(1)
 _SAME_SHAPE_LAYERS = (
     "Identity",
@@ -422,12 +425,12 @@ def _quotient(
     if exact is not None:
         return exact
     top, bottom = total.cancel(known)
-    if top.depends and bottom.constant is not None and bottom.constant > 1 and not _statics(top):
+    if top.depends and bottom.constant is not None and bottom.constant > 1 and not top.statics():
         _report_division(context, top, bottom, tensor, node, frame, form)
     elif total.depends and known.depends:
         _divides(context, total, known, tensor, node, frame, form)
         return some()
-    if top.depends and (_statics(top) or _statics(bottom)):
+    if top.depends and (top.statics() or bottom.statics()):
         return Size.about(top)
     return Size.operation("floordiv", top, bottom)
 
@@ -438,12 +441,16 @@ def _divides(
     """Report a view of `total` elements as `known` (times a free dimension) that does not hold for all token counts."""
     if total.symbols() != known.symbols() and total.depends and known.depends:
         return  # counts of different things: that they fit is for the caller to know
-    if _is_mixed(total) or (_statics(total) - _statics(known) and _statics(known) - _statics(total)):
+    if (
+        _is_mixed(total)
+        or known.is_unsettled
+        or (total.statics() - known.statics() and known.statics() - total.statics())
+    ):
         return
     remainder = Condition("==", (Size.operation("mod", total, known), Size.const(0)))
     if remainder.changes_at() is not None and remainder.decide() is not True:
         context.emit(
-            SizeDivision, node, frame, tensor, form=form, divisor="", exact=not (_statics(total) ^ _statics(known))
+            SizeDivision, node, frame, tensor, form=form, divisor="", exact=not (total.statics() ^ known.statics())
         )
 
 
@@ -460,18 +467,7 @@ def _report_division(
 def _is_mixed(size: Size) -> bool:
     """Whether the size follows from tokens and unknown numbers by more than a product."""
     atoms = [atom for monomial, _ in size.terms for atom in monomial if len(atom) == 3]
-    return any(any(o.depends for o in atom[2]) and any(_statics(o) for o in atom[2]) for atom in atoms)
-
-
-def _statics(size: Size) -> frozenset[str]:
-    found: set[str] = set()
-    for monomial, _ in size.terms:
-        for atom in monomial:
-            if atom[0] == "s":
-                found.add(atom[1])
-            elif len(atom) == 3:
-                found.update(*(_statics(o) for o in atom[2]))
-    return frozenset(found)
+    return any(any(o.depends for o in atom[2]) and any(o.statics() for o in atom[2]) for atom in atoms)
 
 
 def _is_symbol(size: Size) -> bool:
@@ -527,6 +523,9 @@ def call_layer(
 
 def layer_attribute(layer: Layer, name: str) -> Value:
     """`layer.name` for an instance of a torch.nn class."""
+    if layer.name == FORWARD_CONTEXT:
+        # Set anew for each step. vLLM captures in its profiling run, which has no metadata of the attention.
+        return NONE if name == "attn_metadata" else Unknown("the forward context")
     kind = layer.name.rpartition(".")[2]
     if name == "weight":
         sides = [layer.argument(i, "") for i in (1, 0)] if kind == "Linear" else [layer.argument(i, "") for i in (0, 1)]

@@ -130,7 +130,7 @@ class Size:
         """Whether a multiple of one static is divided by another: whether that leaves a rest is for neither to say."""
         atoms = [a for m, _ in self.terms for a in m if len(a) == 3]
         return any(
-            (a[1] in ("mod", "floordiv") and _has_statics(a[2][1]) and a[2][0].statics() - a[2][1].statics())
+            (a[1] in ("mod", "floordiv") and _has_statics(a[2][1]) and _is_multiple(a[2][0], a[2][1].statics()))
             or any(o.is_unsettled for o in a[2])
             for a in atoms
         )
@@ -397,6 +397,11 @@ def _atom_known(atom: Atom) -> bool:
 
 def _atom_depth(atom: Atom) -> int:
     return 1 + max((o.depth for o in atom[2]), default=0) if len(atom) == 3 else 0
+
+
+def _is_multiple(size: Size, others: frozenset[str]) -> bool:
+    """Whether each term has a static for a factor that is none of `others`."""
+    return all(any(a[0] == "s" and a[1] not in others for a in m) for m, _ in size.terms)
 
 
 def _atom_order(atom: Atom) -> str:

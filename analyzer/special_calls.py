@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeAlias
 
-from vllm_lint.analyzer import builtin_calls, einops_calls, torch_calls, untraceable, vllm_layers
+from vllm_lint.analyzer import builtin_calls, einops_calls, operators, torch_calls, untraceable, vllm_layers
 from vllm_lint.analyzer.context import Context, Frame
 from vllm_lint.analyzer.events import LibraryCall, SizeSpecialization
 from vllm_lint.analyzer.index import ClassInfo
@@ -63,8 +63,7 @@ def _logger(context: Context, args: list[Value], kwargs: dict[str, Value], node:
 def _forward_context(
     context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame
 ) -> Value:
-    """The forward context is set anew for each step: nothing is known of it."""
-    return Unknown("the forward context")
+    return Layer(operators.FORWARD_CONTEXT)
 
 
 def _first_argument(

@@ -100,3 +100,23 @@ def test_an_assumed_rank_gives_way_to_a_known_one(tmp_path: Path) -> None:
 )
 def test_views_with_sizes_that_are_not_known(tmp_path: Path, body: str) -> None:
     assert not found(tmp_path, body)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("n = x.shape[0] * pool\nassert n % factor == 0\nreturn x", []),
+        ("y = x.repeat(pool, 1)\nreturn y.view(y.shape[0] // factor, 8 * factor)", []),
+        ("n = x.shape[0]\nassert n % factor == 0\nreturn x", ["VL201"]),
+        ("return x.view(x.shape[0] // factor, factor, x.shape[1])", ["VL204"]),
+    ],
+)
+def test_a_multiple_of_one_setting_may_be_one_of_another(tmp_path: Path, body: str, expected: list[str]) -> None:
+    assert codes(found(tmp_path, body, "x: torch.Tensor, pool: int, factor: int")) == expected
+
+
+@pytest.mark.parametrize(("name", "expected"), [("attn_metadata", []), ("batch_descriptor", ["VL104"])])
+def test_the_capture_has_no_attention_metadata(tmp_path: Path, name: str, expected: list[str]) -> None:
+    before = "from vllm.forward_context import get_forward_context\n"
+    body = f"metadata = get_forward_context().{name}\nif metadata is None:\n    return x\nlogger.info('step')\nreturn x"
+    assert codes(found(tmp_path, body, before=before)) == expected
