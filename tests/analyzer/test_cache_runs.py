@@ -287,6 +287,17 @@ def test_files_to_check_are_others(tmp_path: Path) -> None:
     assert flawed(run(tmp_path, paths=("model.py",))) == set()
 
 
+def test_installed_packages_to_check_are_others(tmp_path: Path) -> None:
+    """An installed package that is not checked is a library, known by name alone."""
+    model = f"from other import size\n{HEADER}{ROOT.format(condition='size(x) > 64')}"
+    put(tmp_path, ("site-packages/own/__init__.py", "", "write"))
+    put(tmp_path, ("site-packages/own/model.py", model, "write"))
+    put(tmp_path, ("site-packages/other/__init__.py", "def size(x): return x.shape[0]\n", "write"))
+    own, other = "site-packages/own", "site-packages/other"
+    for paths, expected in (((own,), set()), ((own, other), {f"{own}/model.py"}), ((own,), set())):
+        assert flawed(run(tmp_path, paths=paths)) == expected
+
+
 def test_old_text_is_remembered(tmp_path: Path, examined: list[str]) -> None:
     """Switching between branches examines nothing that was examined before."""
     build(tmp_path)
