@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -16,6 +14,7 @@ from vllm_lint.analyzer.engine import CheckResult, FileReport
 from vllm_lint.analyzer.facts import RootReport
 from vllm_lint.analyzer.findings import Contract, Root, ToolError
 from vllm_lint.analyzer.rule import Rule
+from vllm_lint.cli import tlparse
 from vllm_lint.cli.check import checked, wanted
 from vllm_lint.cli.console import ColorMode
 from vllm_lint.cli.errors import EXIT_ERROR, EXIT_FINDINGS, EXIT_NOTHING, Failure
@@ -60,6 +59,8 @@ def command(
         logs = find_logs(folder)
     except NoLogs as error:
         raise Failure(str(error)) from error
+    if html is not None:
+        tlparse.require(logs)
     compilations, events = _read(logs)
     errors = [ToolError(log.problem, path=str(log.path)) for log in logs if log.problem]
     if not events:
@@ -86,7 +87,7 @@ def command(
     report.write(result, is_empty=False)
     _say_more(compilations, logs)
     if html is not None:
-        click.echo(f"vllm-lint: tlparse wrote {_tlparse(logs, html)}", err=True)
+        click.echo(f"vllm-lint: tlparse wrote {tlparse.render(logs[0], html)}", err=True)
     if any(error.rule for error in result.errors):
         sys.exit(EXIT_ERROR)
     shown = any(finding.verdict in ("confirmed", "undecided") for finding in result.findings)
@@ -140,25 +141,6 @@ def _say_more(compilations: Compilations, logs: Sequence[TraceLog]) -> None:
             earlier, _, condition = reason.partition(": ")
             text = f"{verdicts.origin(log, compilation)} was compiled since {earlier} needs {condition}"
             click.echo(f"vllm-lint: {text}", err=True)
-    for log in logs:
-        if log.unreadable:
-            click.echo(f"vllm-lint: {log.path}: {plural(log.unreadable, 'event')} could not be read", err=True)
-
-
-def _tlparse(logs: Sequence[TraceLog], out: Path) -> Path:
-    """Render the one log with tlparse; returns its first page.
-
-    Raises:
-        Failure: it is not installed, there are several logs, or it fails.
-    """
-    program = shutil.which("tlparse")
-    if program is None:
-        raise Failure("--html needs tlparse, which is not installed: pip install tlparse")
-    if len(logs) > 1:
-        raise Failure(f"--html takes one log, and there are {len(logs)}: name one of them in place of DIR")
-    command = [program, str(logs[0].path), "-o", str(out), "--overwrite", "--no-browser"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise Failure(f"tlparse failed with status {done.returncode}: {last}")
-    return out / "index.html"
+    for file in logs:
+        if file.unreadable:
+            click.echo(f"vllm-lint: {file.path}: {plural(file.unreadable, 'event')} could not be read", err=True)

@@ -47,7 +47,7 @@ def judge(compilation: Compilation) -> Iterator[Judgement]:
     same = _equal_lengths(compilation)
     for guard in dict.fromkeys(compilation.guards):
         constraint = Constraint(guard.text)
-        expression = constraint.readable(compilation.names)
+        expression = compilation.readable(guard.text)
         if not guard.stack or guard.origin == "argument":
             yield Judgement(guard, expression, "argument" if guard.stack else "compiler")
             continue

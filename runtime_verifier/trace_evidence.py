@@ -14,7 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from vllm_lint.runtime_verifier import trace_events as te
-from vllm_lint.runtime_verifier.constraints import readable_source
+from vllm_lint.runtime_verifier.constraints import Constraint, readable_source
 from vllm_lint.runtime_verifier.outcomes import Place
 
 Origin = Literal["python", "operation", "argument"]
@@ -29,6 +29,7 @@ _STDLIB = re.compile(r"/lib/python3\.\d+/(?!(?:site|dist)-packages/)|^<frozen ")
 FRAME = re.compile(r'File "(.+?)", line (\d+), in (\S+)')
 _GRAPH_LINE = re.compile(r"^\s*# File: (.+?):(\d+) in \S+(?:, code: (.*))?$", re.MULTILINE)
 _EXCEPTION = re.compile(r"^(?:[\w.]+\.)?(\w+): ", re.MULTILINE)
+_SYMBOL = re.compile(r"\b(?:s|u|zf|zuf)\d+\b")
 _DIM = re.compile(r"^(.*)\.size\(\)\[(\d+)\]$")
 
 
@@ -120,6 +121,11 @@ class Compilation:
     def names(self) -> dict[str, str]:
         """The user's name of each symbol."""
         return {symbol: known.name for symbol, known in self.symbols.items()}
+
+    def readable(self, expression: str) -> str:
+        """A condition of torch's in the user's terms; sizes that the trace does not introduce are `?`."""
+        unknown = dict.fromkeys(_SYMBOL.findall(expression), "?")
+        return Constraint(expression).readable({**unknown, **self.names})
 
     @property
     def is_marked(self) -> bool:
@@ -239,12 +245,15 @@ class TraceEvidence:
             reason, _, stack = rest.partition("User code traceback:")
             compilation.breaks.append(Break(reason or payload, _below(compilation.root, self._read_stack(stack))))
         elif name == "dynamo_error":
-            _, _, user = payload.rpartition("from user code:")
-            stack = self._read_stack(user if user != payload else payload.partition("User stack:")[2])
-            kinds = _EXCEPTION.findall(payload)
-            compilation.failure = Failure(kinds[-1] if kinds else "", payload, stack)
+            compilation.failure = self._read_error(payload)
         elif name == "recompile_reasons":
             compilation.recompiled += _read_reasons(payload)
+
+    def _read_error(self, text: str) -> Failure:
+        _, found, user = text.rpartition("from user code:")
+        kinds = _EXCEPTION.findall(text)
+        stack = self._read_stack(user if found else text.partition("User stack:")[2])
+        return Failure(kinds[-1] if kinds else "failure", text, stack)
 
     def _end(self, compilation: Compilation, metrics: te.Metrics) -> None:
         compilation.ended = True
@@ -323,7 +332,7 @@ def _name_unbacked(compilation: Compilation, sizes: Mapping[str, Any]) -> None:
     for symbol, known in compilation.symbols.items():
         if not known.name.endswith(".size(?)"):
             continue
-        mangled = re.sub(r"\W", "_", known.source).lower()
+        mangled = re.sub(r"\W+", "_", known.source).lower()
         shape = next((s for name, s in sizes.items() if name.lower() == mangled and isinstance(s, (list, tuple))), ())
         for dim, size in enumerate(shape):
             if str(size) == symbol:

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, cast
 
 import msgspec
 
@@ -74,7 +74,7 @@ class TraceLog:
 
     def _lines(self) -> Iterator[bytes]:
         try:
-            with _open(self.path) as file:
+            with open_log(self.path) as file:
                 yield from file
         except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile):
             self.problem = "the compressed log is damaged: what comes before the damage was read"
@@ -98,13 +98,15 @@ def find_logs(place: Path) -> tuple[TraceLog, ...]:
     return tuple(TraceLog(path) for path in sorted(found))
 
 
-def _open(path: Path) -> BinaryIO:
-    # By content, since a log may have been renamed on its way from another machine.
+def open_log(path: Path) -> IO[bytes]:
+    """The text of a log, whether compressed or not; told by content, as a log may have been renamed on its way here."""
     with path.open("rb") as file:
         start = file.read(6)
     if start == b"\xfd7zXZ\x00":
         return lzma.open(path)
-    return gzip.open(path) if start.startswith(b"\x1f\x8b") else path.open("rb")  # type: ignore[return-value]
+    if start.startswith(b"\x1f\x8b"):
+        return cast("IO[bytes]", gzip.open(path))
+    return path.open("rb")
 
 
 def _record(head: tuple[int, dict[str, Any]], payload: list[bytes]) -> Record:

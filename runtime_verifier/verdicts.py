@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from vllm_lint.analyzer.findings import Confidence, Contract, Finding, Promise, Root, Severity, Span, Step, Verdict
-from vllm_lint.runtime_verifier.constraints import Constraint, readable_source
+from vllm_lint.runtime_verifier.constraints import readable_source
 from vllm_lint.runtime_verifier.outcomes import Place
 from vllm_lint.runtime_verifier.size_guards import Judgement, judge
 from vllm_lint.runtime_verifier.trace_evidence import Compilation, Failure, Guard
@@ -249,7 +249,7 @@ def _failure(
 
 
 def _data_dependent(compilation: Compilation, expression: str, stack: tuple[Place, ...], *, is_integer: bool) -> _Shown:
-    said = Constraint(expression).readable(compilation.names)
+    said = compilation.readable(expression)
     known = [compilation.symbols.get(s) for s in re.findall(r"\b[uz]\d+\b", expression)]
     evidence = f"the capture failed, since `{said}` is not known then"
     if any(symbol is None or not symbol.source for symbol in known):
@@ -282,7 +282,7 @@ def _break(text: str, stack: tuple[Place, ...], what: str, rules: Mapping[str, R
     candidates = [rule for rule in rules.values() if number in rule.graph_breaks]
     # One id of torch's serves several rules; theirs is the one whose subject is named, else the widest, which is last.
     named = [rule for rule in candidates if rule.name.partition("-")[0] in text.lower()]
-    rule = (named or candidates[-1:] or [None])[0]
+    rule = next(iter([*named, *candidates[-1:]]), None)
     first = _first_line(text)
     context = re.search(r"Developer debug context: ([^<\n]{1,100})(?:, skip reason.*)?$", text, re.MULTILINE)
     said = f"{first[:1].lower()}{first[1:]}{f' ({context[1]})' if context else ''}"

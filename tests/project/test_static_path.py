@@ -46,7 +46,15 @@ def test_check_imports_nothing_heavy(output_format: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--version"], ["--help"], ["rules"], ["explain", "VL201"], ["debug", "examples"]]
+    "arguments",
+    [
+        ["--version"],
+        ["--help"],
+        ["rules"],
+        ["explain", "VL201"],
+        ["debug", "examples"],
+        ["trace", "tests/data/traces/h200-engine-llama.log.xz", "examples", "--no-cache"],
+    ],
 )
 def test_other_commands_import_nothing_heavy(arguments: list[str]) -> None:
     done = run(*arguments)
