@@ -559,6 +559,7 @@ class Interpreter(Statements):
         if self.quiet and declared == NONE:
             return NONE  # a procedure in a constructor: creating weights, mostly
         args, kwargs = self._generalized(args, kwargs)
+        model = special_calls.model_of(frame.module)
         key = (
             "overrides",
             receiver.cls.qualified_name,
@@ -567,6 +568,7 @@ class Interpreter(Statements):
             tuple((k, v.key) for k, v in kwargs.items()),
             self.quiet > 0,
             self.contract,
+            model,
         )
         if key not in self._results:
             self._results[key] = UNKNOWN  # an override that calls the method on another object of the type
@@ -575,6 +577,8 @@ class Interpreter(Statements):
             with self.alternatively():
                 for cls in self.project.subclasses(receiver.cls):
                     if agreed is not None and not self.project.is_checked(cls.module):
+                        continue
+                    if special_calls.model_of(cls.module) not in ("", model):
                         continue
                     binding = cls.members.get(function.info.name, [None])[-1]
                     if isinstance(binding, FunctionInfo) and not binding.is_abstract:
@@ -670,9 +674,7 @@ class Interpreter(Statements):
             return None
         return Step(frame.module.source.span(node), f"calls `{_title(function)}`")
 
-    def _repeat(
-        self, key: Hashable, values: Iterable[Value], function: Function, node: Located, frame: Frame
-    ) -> None:
+    def _repeat(self, key: Hashable, values: Iterable[Value], function: Function, node: Located, frame: Frame) -> None:
         """Record again what happened on the way to a result, as seen from `frame`."""
         recording, since = self._recordings.get(key, (None, 0))
         if recording is None:
@@ -719,7 +721,14 @@ def _title(function: Function) -> str:
 
 
 def _settled(value: Value, label: str) -> Value:
-    """What an unknown module-level value is taken for: fixed at capture, as guards on globals are dropped."""
+    """What a module-level value is taken for: fixed at capture, as guards on globals are dropped.
+
+    An empty container is a registry that others fill.
+    """
     if isinstance(value, Unknown) and not value.tainted:
         return Static(label)
+    if isinstance(value, (Sequence, Mapping)):
+        if value.items is not None and not value.items:
+            return Static(label)
+        return replace(value, frozen=True)
     return value

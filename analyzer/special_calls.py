@@ -6,6 +6,7 @@ registries, or communication between ranks.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeAlias
@@ -13,17 +14,17 @@ from typing import TypeAlias
 from vllm_lint.analyzer import builtin_calls, einops_calls, operators, torch_calls, untraceable, vllm_layers
 from vllm_lint.analyzer.context import Context, Frame
 from vllm_lint.analyzer.events import LibraryCall, SizeSpecialization
-from vllm_lint.analyzer.index import ClassInfo
+from vllm_lint.analyzer.index import ClassInfo, ModuleInfo
 from vllm_lint.analyzer.project import Project
 from vllm_lint.analyzer.sizes import Size
 from vllm_lint.analyzer.source import Located
 from vllm_lint.analyzer.values import (
     FALSE,
-    External,
     NONE,
     TRUE,
     UNKNOWN,
     Const,
+    External,
     Instance,
     Layer,
     Mapping,
@@ -184,11 +185,13 @@ def _embedding_method(receiver: Instance, args: list[Value], kwargs: dict[str, V
 
 def _linear_forward(receiver: Instance, args: list[Value], kwargs: dict[str, Value]) -> Value | None:
     """`LinearBase.forward(input_)`: the output and, unless told otherwise, the bias."""
-    output = _linear_method(receiver, [receiver, *args], {"x": v for v in kwargs.values()})
+    output = _linear_method(receiver, [receiver, *args, *kwargs.values()], {})
     returns_bias = receiver.attributes.get("return_bias", TRUE)
     if output is None or returns_bias not in (TRUE, FALSE):
         return None
-    return Sequence("tuple", [output, choice([Tensor(parameter=True), NONE])], UNKNOWN) if returns_bias == TRUE else output
+    if returns_bias == FALSE:
+        return output
+    return Sequence("tuple", [output, choice([Tensor(parameter=True), NONE])], UNKNOWN)
 
 
 def _embedding_forward(receiver: Instance, args: list[Value], kwargs: dict[str, Value]) -> Value | None:
@@ -216,11 +219,19 @@ CHOOSES_IMPLEMENTATION = {
     "vllm.v1.attention.selector.get_attn_backend",
 }
 
+_MODEL_PACKAGE = re.compile(r"vllm\.models\.(\w+)\.")
+
 #: Methods that only fill in the weights of a layer, by name: the class that declares them.
 _WEIGHT_SETUP = {
     "create_weights": "vllm.model_executor.layers.quantization.base_config.QuantizeMethodBase",
     "process_weights_after_loading": "vllm.model_executor.layers.quantization.base_config.QuantizeMethodBase",
 }
+
+
+def model_of(module: ModuleInfo) -> str:
+    """The model whose package a module belongs to; "" if it serves all. What a model defines is for itself alone."""
+    found = _MODEL_PACKAGE.match(module.name)
+    return found[1] if found and found[1] != "common" else ""
 
 
 def sets_up_weights(project: Project, cls: ClassInfo, name: str) -> bool:

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.rules.samples import codes, found
+from vllm_lint.analyzer.engine import Settings, check
 from vllm_lint.analyzer.findings import Severity
+from vllm_lint.rules.catalogue import RULES
 
 EINOPS = "from einops import rearrange, reduce, repeat\n"
 
@@ -120,3 +122,51 @@ def test_the_capture_has_no_attention_metadata(tmp_path: Path, name: str, expect
     before = "from vllm.forward_context import get_forward_context\n"
     body = f"metadata = get_forward_context().{name}\nif metadata is None:\n    return x\nlogger.info('step')\nreturn x"
     assert codes(found(tmp_path, body, before=before)) == expected
+
+
+METHODS = """\
+import abc
+class Method(abc.ABC):
+    @abc.abstractmethod
+    def apply(self, x): ...
+class Layer:
+    def __init__(self, method: Method):
+        self.method = method
+    def forward(self, x):
+        return self.method.apply(x)
+"""
+FAST = """\
+from vllm.methods import Method
+class Fast(Method):
+    def apply(self, x):
+        return x * 2 if x.shape[0] > 64 else x
+"""
+MODEL = """\
+import torch
+from torch import nn
+from vllm.compilation.decorators import support_torch_compile
+from vllm.methods import Layer, Method
+@support_torch_compile
+class M(nn.Module):
+    def __init__(self, method: Method):
+        super().__init__()
+        self.layer = Layer(method)
+    def forward(self, x: torch.Tensor):
+        return self.layer.forward(x)
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [("kernels.py", ["VL201"]), ("models/other/ops.py", []), ("models/common/ops.py", ["VL201"])],
+)
+def test_what_a_model_defines_is_for_itself(tmp_path: Path, place: str, expected: list[str]) -> None:
+    files = {"methods.py": METHODS, place: FAST, "models/one/model.py": MODEL}
+    for name, text in files.items():
+        path = tmp_path / "vllm" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        for folder in [*path.relative_to(tmp_path).parents][:-1]:
+            (tmp_path / folder / "__init__.py").touch()
+    result = check(Settings(paths=(tmp_path / "vllm",), base=tmp_path, search_installed=False, jobs=1), RULES)
+    assert codes(list(result.findings)) == expected
