@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -30,6 +31,7 @@ class Sources:
             self._by_name[PurePosixPath(file).name].append(file)
         self._traced: dict[str, dict[int, str]] = defaultdict(dict)
         self._names: dict[str, str] = {}
+        self._classes: dict[str, list[tuple[int, int, str]]] = {}
 
     def learn(self, lines: Mapping[tuple[str, int], str]) -> None:
         """Take the text that traced lines had, by path and number."""
@@ -46,6 +48,14 @@ class Sources:
         text = lines[place.line - 1]
         start = len(text) - len(text.lstrip())
         return Span(name, place.line, start + 1, place.line, max(len(text.rstrip()), start) + 1)
+
+    def qualified(self, place: Place) -> str:
+        """`Model.forward`, if the file is here and the function is a method; else the function's own name."""
+        span = self.locate(place)
+        if span.path not in self._classes:
+            self._classes[span.path] = _classes("\n".join(self._lines(span.path)))
+        inside = [name for first, last, name in self._classes[span.path] if first <= span.line <= last]
+        return ".".join([*inside[-1:], place.function])
 
     def _name(self, path: str) -> str:
         if path not in self._names:
@@ -81,6 +91,16 @@ class Sources:
             number <= len(lines) and lines[number - 1].strip() == text.strip() for number, text in traced.items()
         )
         return same >= _SAME * len(traced)
+
+
+def _classes(text: str) -> list[tuple[int, int, str]]:
+    """First line, last line and name of each class, outer ones first; none in what is not Python."""
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):  # ValueError for null bytes
+        return []
+    found = (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    return sorted((node.lineno, node.end_lineno or node.lineno, node.name) for node in found)
 
 
 def _common_end(first: Sequence[str], second: Sequence[str]) -> int:

@@ -12,7 +12,7 @@ import click
 
 from vllm_lint.analyzer.engine import CheckResult, FileReport
 from vllm_lint.analyzer.facts import RootReport
-from vllm_lint.analyzer.findings import Contract, Root, ToolError
+from vllm_lint.analyzer.findings import Contract, ToolError
 from vllm_lint.analyzer.rule import Rule
 from vllm_lint.cli import tlparse
 from vllm_lint.cli.check import checked, wanted
@@ -64,15 +64,16 @@ def command(
     compilations, events = _read(logs)
     errors = [ToolError(log.problem, path=str(log.path)) for log in logs if log.problem]
     if not events:
+        hint = "; where vLLM found the graph in its cache, set VLLM_DISABLE_COMPILE_CACHE=1 for the run"
         for problem in errors:
             click.echo(f"vllm-lint: error: {error_line(problem)}", err=True)
-        click.echo(f"vllm-lint: nothing compiled: no event of a capture in {plural(len(logs), 'log')}", err=True)
+        click.echo(f"vllm-lint: nothing compiled: no event of a capture in {plural(len(logs), 'log')}{hint}", err=True)
         sys.exit(EXIT_ERROR if len(errors) == len(logs) else EXIT_NOTHING)
     static = checked(plan) if paths else None
     sources = Sources(plan.settings.base, [f.path for f in static.files] if static else [])
     for _, compilation in compilations:
         sources.learn(compilation.graph_lines)
-    found = verdicts.find(compilations, {rule.meta.code: _facts(rule) for rule in RULES}, sources.locate)
+    found = verdicts.find(compilations, {rule.meta.code: _facts(rule) for rule in RULES}, sources)
     # A rule that was not asked for is silent here too; what no rule predicts always speaks.
     silent = {rule.meta.code for rule in RULES} - {rule.meta.code for rule in plan.rules}
     is_wanted = wanted(plan)
@@ -82,7 +83,7 @@ def command(
         files = tuple(FileReport(str(log.path), "reached", "") for log in logs)
         result = CheckResult(tuple(traced), tuple(errors), files, roots, 0)
     else:
-        joined = trace_join.join(static.findings, traced, compilations, sources.locate)
+        joined = trace_join.join(static.findings, traced, compilations, sources)
         result = replace(static, findings=tuple(joined), errors=(*static.errors, *errors))
     report.write(result, is_empty=False)
     _say_more(compilations, logs)
@@ -121,12 +122,10 @@ def _facts(rule: type[Rule]) -> RuleFacts:
 def _roots(compilations: Compilations, sources: Sources) -> tuple[RootReport, ...]:
     roots = {}
     for _, compilation in compilations:
-        if compilation.root is None:
-            continue
-        span = sources.locate(compilation.root)
-        root = Root(compilation.root.function, span.path, span.line, verdicts.contract_of(compilation))
-        dynamic = dict.fromkeys(compilation.names.values(), "")
-        roots[root.path, root.line] = RootReport(root, dynamic, 0, ())
+        root = verdicts.root_of(compilation, sources)
+        if root is not None:
+            dynamic = dict.fromkeys(compilation.names.values(), "")
+            roots[root.path, root.line] = RootReport(root, dynamic, 0, ())
     return tuple(sorted(roots.values(), key=lambda report: report.root))
 
 

@@ -9,12 +9,15 @@ import ast
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 #: Sizes at which a condition is tried: every small one, and the neighbours of the powers of two.
 PROBES = tuple(sorted({*range(1, 66), *(2**k + d for k in range(7, 15) for d in (-1, 0, 1)), 48, 100, 1000, 10_000}))
+
+#: No server takes more tokens in a step.
+LARGEST_PROBE = 1 << 20
 
 _BINARY: dict[type[ast.operator], tuple[str, Callable[[float, float], float]]] = {
     ast.Add: ("+", operator.add),
@@ -106,14 +109,26 @@ class Constraint:
         """
         return bool(_evaluate(self._tree, sizes))
 
-    def fails_at(self, tokens: frozenset[str], fixed: Mapping[str, float]) -> tuple[int, ...]:
-        """Those of `PROBES` at which it is false when every symbol in `tokens` is that number, the others as `fixed`.
+    @property
+    def probes(self) -> tuple[int, ...]:
+        """`PROBES`, and the sizes around the numbers that it names and around their quotients.
+
+        Only these find `n != 777`, or where `8*n <= 3000` changes.
+        """
+        named = {n.value for n in ast.walk(self._tree) if isinstance(n, ast.Constant) and isinstance(n.value, int)}
+        edges = {*named, *(a // b for a in named for b in named if b)}
+        return tuple(sorted({*PROBES, *(e + d for e in edges for d in (-1, 0, 1) if 0 < e + d <= LARGEST_PROBE)}))
+
+    def fails_at(
+        self, tokens: frozenset[str], fixed: Mapping[str, float], probes: Sequence[int] = PROBES
+    ) -> tuple[int, ...]:
+        """Those of `probes` at which it is false when every symbol in `tokens` is that number, the others as `fixed`.
 
         Raises:
             NotUnderstood: an operator or symbol is unknown.
         """
         failing = []
-        for n in PROBES:
+        for n in probes:
             try:
                 if not self.holds({**fixed, **dict.fromkeys(tokens, n)}):
                     failing.append(n)

@@ -70,7 +70,8 @@ def _judge(
     hint: int | None = None
     for group in {same[name] for name in symbols}:
         members = frozenset(name for name, leader in same.items() if leader == group)
-        sizes = _in_range(constraint.fails_at(members, fixed), [symbols[n] for n in members & symbols.keys()])
+        failing_at = constraint.fails_at(members, fixed, constraint.probes)
+        sizes = _in_range(failing_at, [symbols[name] for name in members & symbols.keys()])
         if sizes or hint is None:
             hint = compilation.symbols[group].hint
         failing |= sizes

@@ -11,7 +11,7 @@ from vllm_lint.analyzer.findings import Finding, Verdict
 from vllm_lint.runtime_verifier.outcomes import Place
 from vllm_lint.runtime_verifier.size_guards import judge
 from vllm_lint.runtime_verifier.trace_evidence import Compilation
-from vllm_lint.runtime_verifier.verdicts import BRANCH, DIVISIBILITY, SPECIALIZED, Locate, origin
+from vllm_lint.runtime_verifier.verdicts import BRANCH, DIVISIBILITY, SPECIALIZED, Sources, origin
 
 #: Rules about constructs that leave an event wherever Dynamo meets them: a graph without one speaks against them.
 _LOUD = frozenset({SPECIALIZED, DIVISIBILITY, "VL101", "VL102", "VL103", "VL104", "VL105"})
@@ -32,13 +32,13 @@ def join(
     static: Sequence[Finding],
     traced: Sequence[Finding],
     compilations: Collection[tuple[str, Compilation]],
-    locate: Locate,
+    sources: Sources,
 ) -> list[Finding]:
     """The static findings, each with a verdict, and those of the trace that no rule predicted, in source order.
 
     A static finding is proved by what the trace shows on its lines about the same promise.
     """
-    shown = _collect(compilations, locate)
+    shown = _collect(compilations, sources)
     left = list(traced)
     joined = []
     for finding in static:
@@ -74,7 +74,7 @@ def _without_proof(finding: Finding, shown: _Shown) -> tuple[Verdict, tuple[str,
     return "not reached", ("the trace does not show that the run came to this line",)
 
 
-def _collect(compilations: Collection[tuple[str, Compilation]], locate: Locate) -> _Shown:
+def _collect(compilations: Collection[tuple[str, Compilation]], sources: Sources) -> _Shown:
     shown = _Shown()
     for log, compilation in compilations:
         if not compilation.captured or compilation.failure or compilation.breaks or compilation.specialized:
@@ -82,10 +82,10 @@ def _collect(compilations: Collection[tuple[str, Compilation]], locate: Locate) 
         if not any(symbol.source for symbol in compilation.symbols.values()):
             continue  # captured for one size only, so nothing can be said of others
         name = origin(log, compilation)
-        spans = (locate(Place(path, line, "")) for path, line in compilation.graph_lines)
+        spans = (sources.locate(Place(path, line, "")) for path, line in compilation.graph_lines)
         shown.captured.update(((span.path, span.line), name) for span in spans)
         for judgement in judge(compilation):
             if judgement.benign in ("equal lengths", "always true"):
-                span = locate(judgement.guard.stack[-1])
+                span = sources.locate(judgement.guard.stack[-1])
                 shown.benign[span.path, span.line] = name
     return shown

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import msgspec
 
@@ -21,8 +22,15 @@ FAILED = "capture-failed"
 _NO_FAILURE = ("SkipFrame", "SkipCodeRecursiveException")
 _NAMED_SIZES = 3
 
-Locate = Callable[[Place], Span]
-"""Where a place of the trace is on this machine, as findings name it."""
+
+class Sources(Protocol):
+    """What the caller knows of the traced files."""
+
+    def locate(self, place: Place) -> Span:
+        """Where a place of the trace is on this machine, as findings name it."""
+
+    def qualified(self, place: Place) -> str:
+        """The name of the function at `place`, with its class where that can be told."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +64,13 @@ def contract_of(compilation: Compilation) -> Contract:
 
 
 def find(
-    compilations: Iterable[tuple[str, Compilation]], rules: Mapping[str, RuleFacts], locate: Locate
+    compilations: Iterable[tuple[str, Compilation]], rules: Mapping[str, RuleFacts], sources: Sources
 ) -> tuple[Finding, ...]:
     """Findings of all compilations, each with the name of its log; what several of them show is told once."""
     merged: dict[tuple[str, str, int], Finding] = {}
     for log, compilation in compilations:
         for shown in _shown(compilation, rules):
-            finding = _finding(shown, compilation, log, rules, locate)
+            finding = _finding(shown, compilation, log, rules, sources)
             key = (finding.code, finding.path, finding.line)
             known = merged.get(key)
             merged[key] = finding if known is None else _merge(known, finding)
@@ -83,7 +91,7 @@ def _merge(known: Finding, other: Finding) -> Finding:
 
 
 def _finding(
-    shown: _Shown, compilation: Compilation, log: str, rules: Mapping[str, RuleFacts], locate: Locate
+    shown: _Shown, compilation: Compilation, log: str, rules: Mapping[str, RuleFacts], sources: Sources
 ) -> Finding:
     contract = contract_of(compilation)
     rule = rules.get(shown.code)
@@ -92,11 +100,7 @@ def _finding(
         severity = Severity.WARNING if contract is Contract.COMPILE else Severity.ERROR
     place = shown.stack[-1] if shown.stack else compilation.root
     assert place is not None, "what has no place is not shown"
-    span = locate(place)
-    root = None
-    if compilation.root is not None:
-        at = locate(compilation.root)
-        root = Root(compilation.root.function, at.path, at.line, contract)
+    span = sources.locate(place)
     is_decided = shown.verdict == "confirmed"
     return Finding(
         code=shown.code,
@@ -111,14 +115,22 @@ def _finding(
         end_column=span.end_column,
         message=shown.message,
         help=shown.help,
-        root=root,
+        root=root_of(compilation, sources),
         steps=tuple(
-            Step(locate(caller), f"calls `{callee.function}`")
+            Step(sources.locate(caller), f"calls `{callee.function}`")
             for caller, callee in zip(shown.stack, shown.stack[1:], strict=False)
         ),
         verdict=shown.verdict,
         evidence=(f"{origin(log, compilation)}: {shown.evidence}",),
     )
+
+
+def root_of(compilation: Compilation, sources: Sources) -> Root | None:
+    """The captured function; None if the trace does not say."""
+    if compilation.root is None:
+        return None
+    at = sources.locate(compilation.root)
+    return Root(sources.qualified(compilation.root), at.path, at.line, contract_of(compilation))
 
 
 def origin(log: str, compilation: Compilation) -> str:

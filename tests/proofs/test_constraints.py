@@ -53,6 +53,15 @@ def test_equal_sizes_of_two_inputs_never_fail_together() -> None:
     assert Constraint("Eq(s77, s17)").fails_at(frozenset({"s77"}), {"s17": 256}) == tuple(n for n in PROBES if n != 256)
 
 
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [("Ne(s77, 777)", 777), ("8*s77 <= 3000", 376), ("s77 < 100000", 100_000), ("Ne(Mod(s77, 0), 1)", 1)],
+)
+def test_probes_lie_around_the_numbers_of_the_condition(text: str, first: int) -> None:
+    constraint = Constraint(text)
+    assert constraint.fails_at(frozenset({"s77"}), {}, constraint.probes)[0] == first
+
+
 def test_a_size_at_which_it_cannot_be_computed_fails() -> None:
     assert Constraint("Eq(Mod(s77, (s77//4)), 0)").fails_at(frozenset({"s77"}), {})[:3] == (1, 2, 3)
 

@@ -103,6 +103,7 @@ def test_an_unbacked_dim_that_no_mark_tells_is_read_from_the_graph(tmp_path: Pat
         ("Ne(64*s77, 0)", logs.OPERATION, True, "always true"),
         ("u5 > 3", logs.OPERATION, True, "data"),
         ("s91 <= 16", logs.PYTHON, True, "always true"),
+        ("Ne(s77, 777)", logs.PYTHON, True, ""),
     ],
 )
 def test_harmless_conditions_are_told_from_others(

@@ -83,6 +83,13 @@ def test_both_are_confirmed_where_the_run_came_to_both() -> None:
 
 
 @pytest.mark.usefixtures("model")
+def test_the_captured_method_has_its_class_where_the_file_is_here(model: Path, tmp_path: Path) -> None:
+    path = captured(model, tmp_path, logs.guard("s77 > 9", ("forward", 20, logs.MODEL)))
+    text = Path(path).read_text().replace('"co_firstlineno": 10', '"co_firstlineno": 18')
+    Path(path).write_text(text)
+    assert [(r["line"], r["root"]["name"]) for r in found(path)] == [(20, "Toy.forward")]
+
+
 def test_without_paths_the_log_speaks_alone() -> None:
     (branch,) = found(log("branch"))
     assert verdicts([branch]) == [("VL201", "/app/model/toy.py", 9, "confirmed")]
