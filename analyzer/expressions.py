@@ -305,6 +305,7 @@ class Expressions(Context):
         return choice(self._item_of(o, index, node, frame) for o in options(value))
 
     def _item_of(self, value: Value, index: Value, node: ast.Subscript, frame: Frame) -> Value:
+        value = self._as_tuple(value)
         if isinstance(value, Tensor):
             return operators.index_tensor(self, value, node, frame)
         if isinstance(value, (Sequence, Mapping, Static)):
@@ -371,6 +372,7 @@ class Expressions(Context):
 
     def as_sequence(self, value: Value) -> Sequence:
         """`value` as something to iterate over."""
+        value = self._as_tuple(value)
         if isinstance(value, Sequence):
             return value
         if isinstance(value, Shape):
@@ -390,6 +392,14 @@ class Expressions(Context):
         if is_static(value):
             return Sequence("list", None, Static(f"{getattr(value, 'label', '')}[]"))
         return Sequence("list", None, Unknown("an element", tainted=tainted(value)))
+
+    def _as_tuple(self, value: Value) -> Value:
+        """What a named tuple or `nn.Sequential` holds; anything else as it is."""
+        if isinstance(value, Layer) and value.name == "torch.nn.Sequential":
+            return Sequence("tuple", list(value.arguments), UNKNOWN)
+        if isinstance(value, Instance) and "typing.NamedTuple" in self.external_bases(value.cls):
+            return Sequence("tuple", [value.attributes.get(n, UNKNOWN) for n in value.cls.annotations], UNKNOWN)
+        return value
 
     # Operations
 

@@ -429,6 +429,9 @@ class Interpreter(Statements):
         layer = instance.attributes.get("__layer__")
         if layer is not None:
             return self.call(layer, args, kwargs, node, frame)
+        if special_calls.CUSTOM_OP in self.external_bases(instance.cls):
+            dispatched = special_calls.dispatch_forward(self, [instance], {}, node, frame)
+            return self.call(dispatched, args, kwargs, node, frame)
         return Unknown("call of an object", tainted=any(tainted(v) for v in (*args, *kwargs.values())))
 
     def call_function(

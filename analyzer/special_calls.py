@@ -43,6 +43,9 @@ from vllm_lint.analyzer.values import (
     trail_of,
 )
 
+#: The base class of layers that choose an implementation.
+CUSTOM_OP = "vllm.model_executor.custom_op.CustomOp"
+
 Handler: TypeAlias = Callable[[Context, list[Value], dict[str, Value], Located, Frame], Value]
 
 #: Names whose value their definition does not give.
@@ -117,7 +120,7 @@ def _missing_layer(context: Context, args: list[Value], kwargs: dict[str, Value]
     return NONE
 
 
-def _dispatch_forward(
+def dispatch_forward(
     context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame
 ) -> Value:
     """`CustomOp.dispatch_forward`: the native implementation, CUDA's, and those of platforms that have their own."""
@@ -127,7 +130,7 @@ def _dispatch_forward(
     found = []
     for name in ("native", "cuda", "hip", "cpu", "tpu", "xpu", "oot"):
         member = context.member(receiver.cls, f"forward_{name}")
-        if member is not None and member[0].qualified_name != "vllm.model_executor.custom_op.CustomOp":
+        if member is not None and member[0].qualified_name != CUSTOM_OP:
             found.append(context.attribute(receiver, f"forward_{name}", node, frame))
     return choice(found)
 
@@ -158,7 +161,7 @@ CALLS: dict[str, Handler] = {
     "vllm.model_executor.models.utils.make_layers": _make_layers,
     "vllm.model_executor.models.utils.PPMissingLayer": _missing_layer,
     "vllm.model_executor.layers.utils.PPMissingLayer": _missing_layer,
-    "vllm.model_executor.custom_op.CustomOp.dispatch_forward": _dispatch_forward,
+    f"{CUSTOM_OP}.dispatch_forward": dispatch_forward,
     "vllm.model_executor.utils.set_weight_attrs": _nothing,
     "vllm.utils.torch_utils.direct_register_custom_op": _nothing,
 }
@@ -209,7 +212,7 @@ _SHARED: tuple[tuple[str, str, Callable[[Instance, list[Value], dict[str, Value]
 )
 
 #: Classes whose objects are told apart by the types of their constructors' arguments alone.
-_CONSTRUCTED_BY_TYPE = ("vllm.model_executor.custom_op.CustomOp",)
+_CONSTRUCTED_BY_TYPE = (CUSTOM_OP,)
 
 #: Functions that choose an implementation by configuration and the types of their arguments. Where their code is
 #: not checked itself, the declared type of their result says enough.

@@ -27,6 +27,7 @@ from vllm_lint.analyzer.values import (
     Float,
     Int,
     Layer,
+    Mapping,
     Partial,
     Sequence,
     Shape,
@@ -691,6 +692,8 @@ def _compile(call: Call) -> Value:
 def _layer(name: str, args: list[Value], kwargs: dict[str, Value]) -> Value:
     if name in ("ModuleList", "ParameterList"):
         return args[0] if args and isinstance(args[0], Sequence) else Sequence("list", None if args else [], UNKNOWN)
+    if name in ("ModuleDict", "ParameterDict"):
+        return args[0] if args and isinstance(args[0], Mapping) else Mapping(None if args else {}, UNKNOWN)
     if name in ("Parameter", "Buffer", "UninitializedParameter"):
         source = args[0] if args and isinstance(args[0], Tensor) else Tensor()
         return Tensor(source.shape, source.dtype, exact=source.exact, parameter=True)
