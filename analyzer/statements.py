@@ -313,8 +313,7 @@ class Statements(Conditions):
             if answer is False:
                 continue
             arm = self.branch(frame)
-            for name in _captured(case.pattern):
-                arm.variables[name] = subject
+            self._capture(case.pattern, subject, arm)
             if case.guard is not None:
                 guard = self.decide(case.guard, arm, "match guard")
                 if guard is False:
@@ -328,6 +327,22 @@ class Statements(Conditions):
         if not exhausted:
             arms.append(dict(frame.variables))
         return self._merge(arms, frame)
+
+    def _capture(self, pattern: ast.pattern, subject: Value, frame: Frame) -> None:
+        """Bind the names in a pattern to what they stand for in `subject`."""
+        if isinstance(pattern, ast.MatchSequence):
+            items = self.as_sequence(subject).items
+            taken_apart = items is not None and len(items) == len(pattern.patterns)
+            for position, part in enumerate(pattern.patterns):
+                self._capture(part, items[position] if items is not None and taken_apart else UNKNOWN, frame)
+            return
+        if isinstance(pattern, ast.MatchAs):
+            if pattern.pattern is not None:
+                self._capture(pattern.pattern, subject, frame)
+            if pattern.name is not None:
+                frame.variables[pattern.name] = subject
+            return
+        frame.variables.update(dict.fromkeys(_captured(pattern), UNKNOWN))
 
     def _matches(self, pattern: ast.pattern, subject: Value, case: ast.match_case, frame: Frame) -> bool | None:
         if isinstance(pattern, ast.MatchValue):
