@@ -238,7 +238,7 @@ class Expressions(Context):
             return Class(instance.cls)
         found = self.member(instance.cls, name)
         if found is not None:
-            return self._bound_member(instance, *found, node, frame)
+            return self._bound_member(instance, name, *found, node, frame)
         for base in self.project.linearization(instance.cls):
             if not isinstance(base, str) and name in base.annotations:
                 home = Frame(base.module, {})
@@ -260,15 +260,18 @@ class Expressions(Context):
         if found is None:
             return Method(value, name)
         if isinstance(receiver, Instance):
-            return self._bound_member(receiver, *found, node, frame)
+            return self._bound_member(receiver, name, *found, node, frame)
         return self.binding_value(found[1], Frame(found[0].module, {}, owner=found[0]), receiver)
 
     def _bound_member(
-        self, instance: Instance, base: ClassInfo, binding: Binding, node: Located, frame: Frame
+        self, instance: Instance, name: str, base: ClassInfo, binding: Binding, node: Located, frame: Frame
     ) -> Value:
         home = Frame(base.module, {}, owner=base)
         if not isinstance(binding, FunctionInfo):
-            return self.binding_value(binding, home)
+            default = self.binding_value(binding, home)
+            if instance.typed and default == NONE and name in base.annotations:
+                return choice([Static(f"{base.name}.{name}"), NONE])  # a field is not always what it is by default
+            return default
         decorators = _decorator_names(binding)
         if "staticmethod" in decorators:
             return self.binding_value(binding, home)
