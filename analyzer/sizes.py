@@ -23,6 +23,9 @@ TOKENS = "tokens"
 #: Token counts at which a condition is tried. Zero is left out: vLLM never runs a batch without tokens.
 SAMPLES = (*range(1, 66), 96, 100, 127, 128, 129, 255, 256, 257, 509, 512, 1000, 1024, 2048, 4096, 8191, 8192, 16384)
 
+#: Up to here each token count is tried where those of `SAMPLES` all give one answer.
+_HIGHEST_TRIED = 4096
+
 #: Values that statics are tried with.
 _STATICS = (1, 2, 3, 4, 7, 8, 16, 64, 100, 128, 1024, 4096)
 #: Seeds that give each static a value of its own; those that follow give all the same one, each of `_STATICS` in turn.
@@ -290,7 +293,7 @@ class Condition:
         if seed or not self.depends or _has_statics(self):
             return None
         # Where an expression passes through a number, it does so below the product of all numbers in it.
-        highest = min(2 * _product(self), SAMPLES[-1])
+        highest = min(2 * _product(self), _HIGHEST_TRIED)
         return next((n for n in range(SAMPLES[0], highest) if self._try(n, seed) is (not rule)), None)
 
     def _try(self, tokens: int, seed: int) -> bool | None:
