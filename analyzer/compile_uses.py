@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from vllm_lint.analyzer.context import Frame
-from vllm_lint.analyzer.index import Assignment, ClassInfo, FunctionInfo, Import, ModuleInfo, index_class
+from vllm_lint.analyzer.index import Assignment, Binding, ClassInfo, FunctionInfo, Import, ModuleInfo, index_class
 from vllm_lint.analyzer.interpreter import Interpreter
 from vllm_lint.analyzer.values import (
     NONE,
@@ -206,7 +206,7 @@ class _Search:
         )
 
 
-def _definitions(bindings: dict[str, list[object]]) -> Iterator[ClassInfo | FunctionInfo]:
+def _definitions(bindings: dict[str, list[Binding]]) -> Iterator[ClassInfo | FunctionInfo]:
     for several in bindings.values():
         for binding in several:
             if isinstance(binding, (ClassInfo, FunctionInfo)):

@@ -11,7 +11,7 @@ from vllm_lint.analyzer.compile_uses import COMPILE, IGNORE, SUPPORT, decoration
 from vllm_lint.analyzer.context import Frame
 from vllm_lint.analyzer.events import RootDeclared, UnresolvedRoot
 from vllm_lint.analyzer.findings import Contract, Root, Span
-from vllm_lint.analyzer.index import ClassInfo, FunctionInfo, ModuleInfo
+from vllm_lint.analyzer.index import Binding, ClassInfo, FunctionInfo, ModuleInfo
 from vllm_lint.analyzer.interpreter import Interpreter
 from vllm_lint.analyzer.values import (
     NONE,
@@ -112,7 +112,7 @@ def enter(interpreter: Interpreter, compiled: CompiledRoot) -> None:
     interpreter.call_function(function, [], kwargs, compiled.function.node, home)
 
 
-def _classes(bindings: dict[str, list[object]]) -> Iterator[ClassInfo]:
+def _classes(bindings: dict[str, list[Binding]]) -> Iterator[ClassInfo]:
     for several in bindings.values():
         for binding in several:
             if isinstance(binding, ClassInfo):

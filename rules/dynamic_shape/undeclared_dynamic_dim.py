@@ -20,7 +20,8 @@ class UndeclaredDynamicDim(Rule):
     `torch.FloatTensor` or `IntermediateTensors`, each also `| None`, and compares the annotations for equality. The
     rule flags tensor arguments that this leaves out: other tensor types (`torch.LongTensor`), unions with anything
     but None, a list or tuple of tensors, annotations that are strings (in quotes, or by `from __future__ import
-    annotations`), and arguments without annotation that are used like a tensor.
+    annotations`), and arguments without annotation that are used like a tensor. A subclass is compiled too, with what
+    was inferred for the class that carries the decorator, so the rule flags tensors that only its own forward takes.
 
     With `dynamic_arg_dims`, nothing is inferred. Tensor arguments that are missing there are warnings of medium
     confidence: their size may be fixed, or they may be None wherever the model runs compiled. The rule flags a class
@@ -108,6 +109,10 @@ def _report(argument: Argument, event: RootDeclared) -> Report:
         reason = f"`{name}` is missing in `dynamic_arg_dims`"
         advice = f'add `"{name}": 0`, or the dimension that varies'
         severity = Severity.WARNING
+    elif event.inherited:
+        reason = f"the decorated base class does not make `{name}` dynamic"
+        advice = f'annotate it as `torch.Tensor` there, or decorate this class too, with `"{name}": 0`'
+        confidence = Confidence.HIGH if annotation else Confidence.MEDIUM
     elif not annotation:
         reason = f"`{name}` has no annotation"
     elif event.string_annotations or annotation[0] in "'\"":

@@ -238,13 +238,14 @@ def test_where_an_answer_changes_both_answers_occur(condition: Condition) -> Non
 @settings(deadline=None)
 def test_decisions_about_one_count_agree_with_brute_force(name: str, limit: int, divisor: int) -> None:
     """Without statics nothing is left open: a decision holds for all numbers of tokens, far beyond those tried."""
-    for size, plain in (
-        (N, lambda n: n),
-        (N // Size.const(divisor), lambda n: n // divisor),
-        (N % Size.const(divisor), lambda n: n % divisor),
+    counts = range(1, 2500)
+    for size, values in (
+        (N, list(counts)),
+        (N // Size.const(divisor), [n // divisor for n in counts]),
+        (N % Size.const(divisor), [n % divisor for n in counts]),
     ):
         condition = Condition(name, (size, Size.const(limit)))
-        found = {_COMPARISONS[name](plain(n), limit) for n in range(1, 2500)}
+        found = {_COMPARISONS[name](number, limit) for number in values}
         decided = condition.decide()
         assert found == ({decided} if decided is not None else {True, False})
         assert (condition.changes_at() is None) == (decided is not None)
