@@ -270,7 +270,8 @@ class Expressions(Context):
         if not isinstance(binding, FunctionInfo):
             default = self.binding_value(binding, home)
             if instance.typed and default == NONE and name in base.annotations:
-                return choice([Static(f"{base.name}.{name}"), NONE])  # a field is not always what it is by default
+                # A field that is None by default: which value it has is not known, but which type.
+                return self.from_annotation(base.annotations[name], Frame(base.module, {}), f"{base.name}.{name}")
             return default
         decorators = _decorator_names(binding)
         if "staticmethod" in decorators:

@@ -113,6 +113,9 @@ _SAME_SHAPE_LAYERS = (
     "Hardswish",
 )
 
+#: Layers that slide a window over batches of channels: the rank of what they take and of what they return.
+_WINDOWS = {"Conv1d": (3, 3), "Conv2d": (4, 4), "Conv3d": (5, 5), "Unfold": (4, 3)}
+
 
 def derived(shape: Iterable[Size] | None, *sources: Value, dtype: str = "", exact: bool = True) -> Tensor:
     """A tensor computed from `sources`, which it takes its trail and inputs from."""
@@ -515,6 +518,11 @@ def call_layer(
     if name in ("Linear", "LazyLinear", "Bilinear"):
         out = layer.argument(1, "out_features")
         return derived(None if not source.shape else (*source.shape[:-1], _size_or_some(out)), source)
+    if name in _WINDOWS and source.shape and (source.open or len(source.shape) == _WINDOWS[name][0]):
+        rank, channels = _WINDOWS[name][1], layer.argument(1, "out_channels") if name.startswith("Conv") else None
+        rest = [Size.about(d) if d.depends else some() for d in source.shape[2:]]
+        rest = [*rest, *[some()] * rank][: rank - 2]
+        return derived((source.shape[0], _size_or_some(channels), *rest), source, exact=False)
     if name == "Embedding":
         width = layer.argument(1, "embedding_dim")
         return derived(None if source.shape is None else (*source.shape, _size_or_some(width)), source)

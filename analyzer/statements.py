@@ -123,7 +123,8 @@ class Statements(Conditions):
         if isinstance(value, Shape):
             return operators.unpack_shape(self, value.tensor, count, star, target, frame)
         if isinstance(value, Tensor):
-            if value.shape is not None and value.shape and value.shape[0].depends:
+            # Where a condition stands above, it is mostly one under which something else is unpacked.
+            if value.shape and value.shape[0].depends and not self.conditions:
                 self.emit(SizeSpecialization, target, frame, value, form="unpacking")
             return [operators.drop_dimension(value)] * count
         sequence = self.as_sequence(value)
