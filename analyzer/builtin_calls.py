@@ -522,6 +522,8 @@ def call_method(
 
 def _sequence_method(call: Arguments, receiver: Sequence) -> Value:
     name = call.name
+    if receiver.frozen and name in ("append", "add", "appendleft", "extend", "update"):
+        return NONE
     if name in ("append", "add", "appendleft"):
         if receiver.items is not None and call.context.conditions == 0 and not call.frame.exits:
             receiver.items.append(call.first)
@@ -565,6 +567,8 @@ def _mapping_method(call: Arguments, receiver: Mapping) -> Value:
         return Sequence("list", values if receiver.items is not None else None, choice(values))
     if call.name == "keys":
         return call.context.as_sequence(receiver)
+    if call.name == "update" and receiver.frozen:
+        return NONE
     if call.name == "update":
         other = call.first
         if isinstance(other, Mapping) and other.items is not None and receiver.items is not None:

@@ -126,7 +126,7 @@ class Context:
         built = event(
             span=frame.module.source.span(node),
             confidence=Confidence.HIGH if exact else Confidence.MEDIUM,
-            **{"text": self.text(node, frame), "conditional": self.conditions + self.alternatives > 0, **fields},
+            **{"text": self.text(node, frame), "conditional": self.conditions + self.alternatives > 0, **fields},  # type: ignore[arg-type]
         )
         self.recording.add(built, path_to(trail, frame))
 

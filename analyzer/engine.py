@@ -74,8 +74,8 @@ class CheckResult:
 
 #: Fewer files than this are checked in one process: starting others takes about as long.
 _FILES_PER_JOB = 24
-#: What these files reach is interpreted before the processes part: the layers that all models share.
-_FILES_BEFORE_FORK = 12
+#: What these files reach is parsed before the processes part: the layers that all models share.
+_FILES_BEFORE_FORK = 2
 
 
 def check(settings: Settings, rules: Sequence[type[Rule]]) -> CheckResult:
@@ -155,7 +155,7 @@ def _examine(
 
 
 def _examine_together(worker: Worker, files: list[Path], jobs: int) -> list[FileFacts]:
-    """Examine some files here, then the rest in processes that start with all that was learnt from these."""
+    """Examine some files here, then the rest in processes that start with all that was read for these."""
     from vllm_lint.analyzer.forks import in_forks
 
     shared = [path for path in files if worker.may_have_roots(path)][:_FILES_BEFORE_FORK]
@@ -170,7 +170,7 @@ def _examine_together(worker: Worker, files: list[Path], jobs: int) -> list[File
 
 @contextmanager
 def _without_collection() -> Iterator[None]:
-    """Syntax trees are millions of objects without a cycle worth collecting, which the collector looks at over and over."""
+    """Syntax trees are millions of objects without a cycle worth collecting, which the collector goes through again."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

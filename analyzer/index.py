@@ -159,11 +159,7 @@ def _index_block(
         elif isinstance(statement, ast.ClassDef):
             bindings.setdefault(statement.name, []).append(index_class(statement, module, prefix))
         elif isinstance(statement, (ast.Import, ast.ImportFrom)):
-            for bound, imported in imports_of(statement, module):
-                if bound == "*":
-                    module.star_imports.append(imported.module)
-                else:
-                    bindings.setdefault(bound, []).append(imported)
+            _index_import(statement, module, bindings)
         elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
             _index_registration(statement.value, module)
         elif isinstance(statement, ast.Assign):
@@ -200,6 +196,14 @@ def imports_of(node: ast.Import | ast.ImportFrom, module: ModuleInfo) -> Iterato
     base = module.absolute(node.module, node.level)
     for alias in node.names:
         yield alias.asname or alias.name, Import(base, None if alias.name == "*" else alias.name)
+
+
+def _index_import(node: ast.Import | ast.ImportFrom, module: ModuleInfo, bindings: dict[str, list[Binding]]) -> None:
+    for bound, imported in imports_of(node, module):
+        if bound == "*":
+            module.star_imports.append(imported.module)
+        else:
+            bindings.setdefault(bound, []).append(imported)
 
 
 def _index_registration(call: ast.Call, module: ModuleInfo) -> None:

@@ -341,6 +341,8 @@ class Interpreter(Statements):
             return self._from_generic(annotation, frame, label)
         with self.silently():
             value = self.evaluate(annotation, frame)
+        if isinstance(value, Choice):  # only type checkers see the class, others `Any`
+            value = next((o for o in value.options if isinstance(o, Class)), value)
         if isinstance(value, Class):
             if any(b.startswith("enum.") for b in self.external_bases(value.cls)):
                 return Static(label or value.cls.name)

@@ -58,6 +58,11 @@ class Project:
         self._bits = Table()
         self._asked: dict[str, tuple[str, int]] = {}
 
+    def start(self) -> None:
+        """Forget what classes derive from, which an interpreter finds out, and what was asked."""
+        self._linear = {}
+        self.touched = 0
+
     def _ask(self, question: str, answer: Callable[[], str]) -> None:
         """Note a question, which has the same answer throughout a run."""
         known = self._asked.get(question)

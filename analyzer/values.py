@@ -194,6 +194,8 @@ class Sequence:
     kind: str
     items: list[Value] | None
     element: Value
+    frozen: bool = False
+    """Whether it belongs to a module, so that no root may see what another puts into it."""
 
     @property
     def key(self) -> Hashable:
@@ -207,6 +209,8 @@ class Mapping:
 
     items: dict[Any, Value] | None
     element: Value
+    frozen: bool = False
+    """As for sequences."""
 
     @property
     def key(self) -> Hashable:
@@ -516,8 +520,8 @@ def as_size(value: Value) -> Size | None:
         return value.size
     if isinstance(value, Const) and isinstance(value.value, int):
         return Size.const(int(value.value))
-    if isinstance(value, Static) and value.type in ("", "int") and value.label:
-        return Size.static(value.label)
+    if isinstance(value, Static) and value.type in ("", "int") and (value.label or value.type):
+        return Size.static(value.label or "?")
     return None
 
 

@@ -30,8 +30,9 @@ _RECURSION_LIMIT = 20_000
 
 
 class Worker:
-    """Examines files. What is learnt about the program is shared between them, but each file's facts say all that its
-    own roots reach and all that this depends on, so that they hold until one of these things changes.
+    """Examines files, each as if it were the only one: its facts hold until something that they depend on changes.
+
+    What the files of the program say is read and parsed once for all of them.
     """
 
     def __init__(
@@ -76,7 +77,9 @@ class Worker:
     def _examine(self, path: Path, facts: FileFacts, source: SourceFile | FileProblem) -> FileFacts:
         self._judge = Judge(self._rules)
         self._root = None
-        self._project.touched = 0
+        self._project.start()
+        # Objects that several files share would hold what the roots of all of them assign.
+        self._interpreter = Interpreter(self._project)
         problem = source if isinstance(source, FileProblem) else source.problem
         if problem is not None:
             facts.unreadable = problem.reason

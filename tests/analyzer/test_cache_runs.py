@@ -193,7 +193,6 @@ def without_steps(result: CheckResult) -> CheckResult:
     return replace(result, findings=tuple(msgspec.structs.replace(finding, steps=()) for finding in result.findings))
 
 
-@pytest.mark.xfail(reason="a size that was worked out for one root keeps the path of that root where it is used again")
 def test_path_from_the_own_root(tmp_path: Path) -> None:
     build(tmp_path)
     put(tmp_path, ("pkg/models/early.py", VARIANTS["pkg/models/far.py"][0], "write"))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vllm_lint.analyzer.engine import CheckResult, FileReport
+from vllm_lint.analyzer.facts import RootReport
 from vllm_lint.analyzer.findings import (
     Confidence,
     Contract,
@@ -19,7 +20,6 @@ from vllm_lint.analyzer.findings import (
     Step,
     ToolError,
 )
-from vllm_lint.analyzer.facts import RootReport
 from vllm_lint.cli.console import Style
 from vllm_lint.cli.output import Context
 from vllm_lint.cli.source import SourceReader
