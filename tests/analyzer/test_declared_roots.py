@@ -84,8 +84,12 @@ def test_method_as_declared_root(tmp_path: Path) -> None:
                 def encode(self, x: torch.Tensor):
                     return x if x.shape[0] > 64 else -x  # expect: VL201
 
+                @staticmethod
+                def embed(x: torch.Tensor):
+                    return x if x.shape[0] > 32 else -x  # expect: VL201
+
                 def forward(self, x: torch.Tensor):
                     print(x)
             """
     }
-    check_program(tmp_path, files, roots=("model:Model.encode",))
+    check_program(tmp_path, files, roots=("model:Model.encode", "model:Model.embed"))
