@@ -447,9 +447,7 @@ class Interpreter(Statements):
             return special(self, args if receiver is None else [receiver, *args], kwargs, node, frame)
         agreed: Value | None = None
         if info.qualified_name in special_calls.CHOOSES_IMPLEMENTATION:
-            if not self.project.is_checked(info.module):
-                return self._declared_result(function, args)
-            args, kwargs = self._generalized(args, kwargs)
+            return self._declared_result(function, args)
         if isinstance(receiver, Instance):
             if special_calls.sets_up_weights(self.project, receiver.cls, info.name):
                 return NONE
@@ -560,7 +558,9 @@ class Interpreter(Statements):
         """Call an abstract method: any subclass's may be meant."""
         shared = special_calls.shared_method(self.project, receiver.cls, function.info.name)
         agreed = shared(receiver, args, kwargs) if shared is not None else None
-        declared = self._declared_result(function, args) if agreed is None else agreed
+        if agreed is not None:
+            return agreed  # which of dozens of implementations runs is for configuration to say
+        declared = self._declared_result(function, args)
         if self.quiet and declared == NONE:
             return NONE  # a procedure in a constructor: creating weights, mostly
         args, kwargs = self._generalized(args, kwargs)
@@ -581,8 +581,6 @@ class Interpreter(Statements):
             since, outer = next(clock), self._start_recording()
             with self.alternatively():
                 for cls in self.project.subclasses(receiver.cls):
-                    if agreed is not None and not self.project.is_checked(cls.module):
-                        continue
                     if special_calls.model_of(cls.module) not in ("", model):
                         continue
                     binding = cls.members.get(function.info.name, [None])[-1]
@@ -592,10 +590,11 @@ class Interpreter(Statements):
                         bound = self.decorated(override, Frame(cls.module, {}, owner=cls))
                         results.append(self.call(bound, args, kwargs, node, frame))
             self._recordings[key] = (self._end_recording(outer), since)
-            self._results[key] = choice([r for r in results if not isinstance(r, Unknown)] or [declared])
+            result = choice([r for r in results if not isinstance(r, Unknown)] or [declared])
+            self._results[key] = declared if isinstance(result, Unknown) else result
         else:
             self._repeat(key, [*args, *kwargs.values()], function, node, frame)
-        return self._results[key] if agreed is None else agreed
+        return self._results[key]
 
     def opaque_result(self, function: Value, args: list[Value]) -> Value:
         """The result of a function that is not traced into: what its annotation says."""

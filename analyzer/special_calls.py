@@ -214,8 +214,7 @@ _SHARED: tuple[tuple[str, str, Callable[[Instance, list[Value], dict[str, Value]
 #: Classes whose objects are told apart by the types of their constructors' arguments alone.
 _CONSTRUCTED_BY_TYPE = (CUSTOM_OP,)
 
-#: Functions that choose an implementation by configuration and the types of their arguments. Where their code is
-#: not checked itself, the declared type of their result says enough.
+#: Functions that choose an implementation by configuration: the declared type of their result says enough.
 CHOOSES_IMPLEMENTATION = {
     "vllm.model_executor.layers.quantization.base_config.resolve_quant_method",
     "vllm.model_executor.layers.fused_moe.routed_experts.RoutedExperts._get_quant_method",
