@@ -44,6 +44,9 @@ from vllm_lint.analyzer.values import (
     trail_of,
 )
 
+#: Methods of strings that are worked out where all is known, and how many arguments they may have.
+_TEXT_METHODS = {"upper": 0, "lower": 0, "strip": 1, "startswith": 1, "endswith": 1, "removeprefix": 1}
+
 NAMES = frozenset(dir(builtins))
 
 Handler: TypeAlias = Callable[["Arguments"], Value]
@@ -513,6 +516,10 @@ def call_method(
         return operators.numel(context, receiver.tensor, node, frame) if name == "numel" else call.plain()  # type: ignore[arg-type]
     if isinstance(receiver, Int) and name in ("bit_length", "__index__") and receiver.size.depends:
         call.specialize(name, receiver)
+    if isinstance(receiver, Const) and isinstance(receiver.value, str) and name in _TEXT_METHODS:
+        texts = [a.value for a in args if isinstance(a, Const) and isinstance(a.value, str)]
+        if len(texts) == len(args) <= _TEXT_METHODS[name]:
+            return Const(getattr(receiver.value, name)(*texts))
     if isinstance(receiver, (Const, Static)) and name == "join":
         return Static("str", "str")
     if isinstance(receiver, Const) and is_static(receiver) and all(is_static(a) for a in args):

@@ -587,7 +587,12 @@ class Expressions(Context):
         return Static("comparison", "bool") if is_static(left) and is_static(right) else UNKNOWN
 
     def _contains(self, left: Value, right: Value, node: Located, frame: Frame, *, negate: bool) -> Value:
-        if isinstance(right, Sequence) and right.kind != "set" and right.items is not None and right.items:
+        if isinstance(left, Const) and isinstance(right, Const):
+            if isinstance(left.value, str) and isinstance(right.value, str):
+                return Const((left.value in right.value) != negate)
+            return UNKNOWN
+        known = isinstance(right, Sequence) and (right.kind != "set" or isinstance(left, Const))
+        if known and isinstance(right, Sequence) and right.items:
             answers = [self.compare(ast.Eq(), left, item, node, frame) for item in right.items]
             if any(a == TRUE for a in answers):
                 return Const(not negate)

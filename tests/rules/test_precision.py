@@ -170,3 +170,19 @@ def test_what_a_model_defines_is_for_itself(tmp_path: Path, place: str, expected
             (tmp_path / folder / "__init__.py").touch()
     result = check(Settings(paths=(tmp_path / "vllm",), base=tmp_path, search_installed=False, jobs=1), RULES)
     assert codes(list(result.findings)) == expected
+
+
+@pytest.mark.parametrize(
+    ("condition", "taken"),
+    [
+        ("'trt' in kind", False),
+        ("'on' in kind", True),
+        ("kind.upper() == 'NONE'", True),
+        ("kind.startswith('x')", False),
+        ("kind in {'a', 'b'}", False),
+        ("kind not in {'a', 'none'}", False),
+    ],
+)
+def test_what_is_known_of_text(tmp_path: Path, condition: str, taken: bool) -> None:
+    before = f"def quantize(x, kind='none'):\n    return x * 2 if {condition} and x.shape[0] <= 32 else x\n"
+    assert codes(found(tmp_path, "return quantize(x)", before=before)) == ["VL201"] * taken
