@@ -454,6 +454,7 @@ _BUILTINS: dict[str, Handler] = {
     "abs": _abs,
     "round": _round,
     "divmod": _divmod,
+    "staticmethod": lambda call: call.first,
     "isinstance": _isinstance,
     "hasattr": _hasattr,
     "getattr": _getattr,

@@ -186,3 +186,18 @@ def test_what_a_model_defines_is_for_itself(tmp_path: Path, place: str, expected
 def test_what_is_known_of_text(tmp_path: Path, condition: str, taken: bool) -> None:
     before = f"def quantize(x, kind='none'):\n    return x * 2 if {condition} and x.shape[0] <= 32 else x\n"
     assert codes(found(tmp_path, "return quantize(x)", before=before)) == ["VL201"] * taken
+
+
+def test_a_kernel_kept_in_a_class_is_launched_not_looked_up(tmp_path: Path) -> None:
+    before = """\
+        import triton
+        @triton.jit
+        def kernel(x, rows): ...
+        class Launcher:
+            kernel = staticmethod(kernel)
+            def __call__(self, x):
+                self.kernel[(x.shape[0], 2)](x, x.shape[0])
+                return x
+        LAUNCHER = Launcher()
+        """
+    assert not found(tmp_path, "return LAUNCHER(x)", before=before)
