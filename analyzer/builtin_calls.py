@@ -607,6 +607,9 @@ def _parent_method(call: Arguments, receiver: Parent) -> Value:
             if base is not None:
                 target.attributes["__layer__"] = Layer(base, tuple(call.args), tuple(call.kwargs.items()))
             return NONE
+        if call.name == "__call__":  # torch.nn.Module's
+            forward = call.context.attribute(target, "forward", call.node, call.frame)
+            return call.context.call(forward, call.args, call.kwargs, call.node, call.frame)
         layer = target.attributes.get("__layer__")
         if call.name == "forward" and layer is not None:
             return call.context.call(layer, call.args, call.kwargs, call.node, call.frame)

@@ -201,3 +201,31 @@ def test_a_kernel_kept_in_a_class_is_launched_not_looked_up(tmp_path: Path) -> N
         LAUNCHER = Launcher()
         """
     assert not found(tmp_path, "return LAUNCHER(x)", before=before)
+
+
+def test_a_tuple_of_tensors_is_unpacked_as_such(tmp_path: Path) -> None:
+    text = """\
+import torch
+def rotate(x: torch.Tensor, angles: tuple[torch.Tensor, torch.Tensor] | None = None) -> torch.Tensor:
+    cos, sin = angles
+    return x * cos if cos.shape[0] > 64 else x * sin
+"""
+    (tmp_path / "model.py").write_text(text, encoding="utf-8")
+    settings = Settings(
+        paths=(tmp_path / "model.py",), base=tmp_path, search_installed=False, jobs=1, roots=("model:rotate",)
+    )
+    (finding,) = check(settings, RULES).findings
+    assert (finding.code, finding.line) == ("VL201", 4)
+
+
+def test_the_call_of_a_module_is_its_forward(tmp_path: Path) -> None:
+    before = """\
+        class Checkpointed(nn.Module):
+            def __call__(self, *args, **kwargs):
+                return super().__call__(*args, **kwargs)
+        class Block(Checkpointed):
+            def forward(self, x):
+                return x * 2 if x.shape[0] > 64 else x
+        BLOCK = Block()
+        """
+    assert codes(found(tmp_path, "return BLOCK(x)", before=before)) == ["VL201"]
