@@ -284,7 +284,7 @@ class Statements(Conditions):
                 arm.variables[handler.name] = Static("exception")
             # Whether a handler runs is not known, so what it does is not certain to be traced. That of an import is
             # not traced at all: measured, an import that fails breaks the graph itself.
-            imports = any(isinstance(n, (ast.Import, ast.ImportFrom)) for s in node.body for n in ast.walk(s))
+            imports = any(_imports(n) for s in node.body for n in ast.walk(s))
             with self.silently() if imports and _handles_imports(handler) else self.conditionally():
                 if self.execute(handler.body, arm):
                     ways.append(arm.variables)
@@ -387,6 +387,11 @@ class Statements(Conditions):
 def _only_raises(body: list[ast.stmt]) -> bool:
     """Whether a block ends in `raise` without branching, so that Dynamo never traces through it."""
     return bool(body) and isinstance(body[-1], ast.Raise) and all(not isinstance(s, ast.Return) for s in body)
+
+
+def _imports(node: ast.AST) -> bool:
+    name = getattr(node.func, "attr", getattr(node.func, "id", "")) if isinstance(node, ast.Call) else ""
+    return isinstance(node, (ast.Import, ast.ImportFrom)) or name == "import_module"
 
 
 def _handles_imports(handler: ast.ExceptHandler) -> bool:

@@ -60,9 +60,19 @@ def test_contiguity_of_one_row_is_a_warning(tmp_path: Path) -> None:
     assert (size.code, size.severity) == ("VL203", Severity.ERROR)
 
 
-@pytest.mark.parametrize(("kind", "expected"), [("ImportError", []), ("ValueError", ["VL104"])])
-def test_a_handler_of_failed_imports_is_never_traced(tmp_path: Path, kind: str, expected: list[str]) -> None:
-    body = f"try:\n    import fast_kernels\nexcept {kind}:\n    logger.info('not there')\nreturn x"
+@pytest.mark.parametrize(
+    ("statement", "kind", "expected"),
+    [
+        ("import fast_kernels", "ImportError", []),
+        ("import fast_kernels", "ValueError", ["VL104"]),
+        ("importlib.import_module('fast')", "ImportError", ["VL105"]),
+        ("y = x * 2", "ImportError", ["VL104"]),
+    ],
+)
+def test_a_handler_of_failed_imports_is_never_traced(
+    tmp_path: Path, statement: str, kind: str, expected: list[str]
+) -> None:
+    body = f"import importlib\ntry:\n    {statement}\nexcept {kind}:\n    logger.info('not there')\nreturn x"
     assert codes(found(tmp_path, body)) == expected
 
 
