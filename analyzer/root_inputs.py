@@ -112,7 +112,7 @@ def dynamic_value(argument: Argument, declared: Value, *, own_symbol: bool) -> V
     value: Value = Mapping(None, tensor) if of_tensors else tensor
     sequence = next((o for o in options(declared) if isinstance(o, Sequence)), None)
     if sequence is not None:  # of tensors, or else nothing of it would be dynamic
-        items = None if sequence.items is None else [tensor] * len(sequence.items)
+        items: list[Value] | None = None if sequence.items is None else [tensor for _ in sequence.items]
         value = Sequence(sequence.kind, items, tensor)
     return choice([value, NONE]) if NONE in options(declared) else value
 
