@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable
-from typing import TypeAlias
 
 from vllm_lint.analyzer import decisions, operators, torch_calls
+from vllm_lint.analyzer.calls import Call, Handler
 from vllm_lint.analyzer.context import Context, Frame
-from vllm_lint.analyzer.events import LibraryCall, SizeSpecialization
+from vllm_lint.analyzer.events import LibraryCall
 from vllm_lint.analyzer.sizes import Size
 from vllm_lint.analyzer.source import Located
 from vllm_lint.analyzer.values import (
@@ -49,46 +48,12 @@ _TEXT_METHODS = {"upper": 0, "lower": 0, "strip": 1, "startswith": 1, "endswith"
 
 NAMES = frozenset(dir(builtins))
 
-Handler: TypeAlias = Callable[["Arguments"], Value]
-
-
-class Arguments:
-    """The arguments of a call, and where it stands."""
-
-    __slots__ = ("args", "context", "frame", "kwargs", "name", "node")
-
-    def __init__(
-        self, context: Context, name: str, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame
-    ) -> None:
-        self.context = context
-        self.name = name
-        self.args = args
-        self.kwargs = kwargs
-        self.node = node
-        self.frame = frame
-
-    @property
-    def first(self) -> Value:
-        """The first argument."""
-        return self.args[0] if self.args else UNKNOWN
-
-    def specialize(self, form: str, value: Value) -> None:
-        """Report that the call pins the token count."""
-        self.context.emit(SizeSpecialization, self.node, self.frame, value, form=form)
-
-    def plain(self) -> Value:
-        """What is left to say of a call that is not followed."""
-        values = [*self.args, *self.kwargs.values()]
-        if all(is_static(v) for v in values):
-            return Static(f"{self.name}()")
-        return Unknown(f"{self.name}()", tainted=any(tainted(v) for v in values))
-
 
 def call_builtin(
     context: Context, name: str, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame
 ) -> Value:
     """Call `builtins.<name>` or `math.<name>`."""
-    call = Arguments(context, name, args, kwargs, node, frame)
+    call = Call(context, name, args, kwargs, node, frame)
     handler = _BUILTINS.get(name)
     if handler is None:
         return call.plain()
@@ -100,7 +65,7 @@ def call_builtin(
 # Conversions
 
 
-def _len(call: Arguments) -> Value:
+def _len(call: Call) -> Value:
     value = call.first
     if isinstance(value, Tensor):
         return operators.dimension(call.context, value, 0, call.node, call.frame)  # type: ignore[arg-type]
@@ -115,7 +80,7 @@ def _len(call: Arguments) -> Value:
     return Static("len", "int") if not tainted(value) or isinstance(value, Shape) else call.plain()
 
 
-def _int(call: Arguments) -> Value:
+def _int(call: Call) -> Value:
     value = call.first
     if isinstance(value, Tensor):
         return torch_calls.call_tensor_method(call.context, value, "item", [], {}, call.node, call.frame)
@@ -134,7 +99,7 @@ def _int(call: Arguments) -> Value:
     return value
 
 
-def _float(call: Arguments) -> Value:
+def _float(call: Call) -> Value:
     value = call.first
     if isinstance(value, Tensor):
         return torch_calls.call_tensor_method(call.context, value, "item", [], {}, call.node, call.frame)
@@ -146,7 +111,7 @@ def _float(call: Arguments) -> Value:
     return value if isinstance(value, (Float, Unbacked, Unknown)) else Static("float", "float")
 
 
-def _bool(call: Arguments) -> Value:
+def _bool(call: Call) -> Value:
     if isinstance(call.first, Tensor):
         return torch_calls.call_tensor_method(call.context, call.first, "item", [], {}, call.node, call.frame)
     truth = call.context.truth(call.first, call.node, call.frame, "bool()")
@@ -155,7 +120,7 @@ def _bool(call: Arguments) -> Value:
     return Static("bool", "bool") if is_static(call.first) else Unknown("bool()")
 
 
-def _str(call: Arguments) -> Value:
+def _str(call: Call) -> Value:
     value = call.first
     if tainted(value) or isinstance(value, Tensor):
         _library_call(call)
@@ -164,22 +129,12 @@ def _str(call: Arguments) -> Value:
     return Static("str", "str")
 
 
-def _library_call(call: Arguments) -> Value:
-    values = [*call.args, *call.kwargs.values()]
-    name = call.name if call.name.startswith("math.") else f"builtins.{call.name}"
-    call.context.emit(
-        LibraryCall,
-        call.node,
-        call.frame,
-        *[v for v in values if trail_of(v)][:1],
-        name=name,
-        tensor=any(isinstance(v, Tensor) for v in values),
-        token=any(tainted(v) for v in values),
-    )
+def _library_call(call: Call) -> Value:
+    call.report(call.name if call.name.startswith("math.") else f"builtins.{call.name}")
     return NONE if call.name == "print" else call.plain()
 
 
-def _sequence(call: Arguments) -> Value:
+def _sequence(call: Call) -> Value:
     if not call.args:
         return Sequence(call.name, [], UNKNOWN)
     _iterated(call, call.first)
@@ -187,7 +142,7 @@ def _sequence(call: Arguments) -> Value:
     return Sequence(call.name, list(inner.items) if inner.items is not None else None, inner.element)
 
 
-def _iterated(call: Arguments, value: Value) -> None:
+def _iterated(call: Call, value: Value) -> None:
     if isinstance(value, Tensor):
         if value.unbacked:
             decisions.emit_data(call.context, call.node, call.frame, value, "iteration")
@@ -195,7 +150,7 @@ def _iterated(call: Arguments, value: Value) -> None:
             call.specialize("iteration", value)
 
 
-def _dict(call: Arguments) -> Value:
+def _dict(call: Call) -> Value:
     source = call.first if call.args else Mapping({}, UNKNOWN)
     if isinstance(source, Mapping) and source.items is not None:
         return Mapping({**source.items, **call.kwargs}, UNKNOWN)
@@ -205,7 +160,7 @@ def _dict(call: Arguments) -> Value:
 # Iteration
 
 
-def _range(call: Arguments) -> Value:
+def _range(call: Call) -> Value:
     for bound in call.args:
         if isinstance(bound, (Int, Bool)) and getattr(bound, "size", None) is not None and bound.size.depends:  # type: ignore[union-attr]
             call.specialize("range", bound)
@@ -219,7 +174,7 @@ def _range(call: Arguments) -> Value:
     return Sequence("range", None, Static("range[]", "int"))
 
 
-def _enumerate(call: Arguments) -> Value:
+def _enumerate(call: Call) -> Value:
     _iterated(call, call.first)
     inner = call.context.as_sequence(call.first)
     if inner.items is not None:
@@ -228,7 +183,7 @@ def _enumerate(call: Arguments) -> Value:
     return Sequence("generator", None, Sequence("tuple", [Static("index", "int"), element_of(inner)], UNKNOWN))
 
 
-def _zip(call: Arguments) -> Value:
+def _zip(call: Call) -> Value:
     for value in call.args:
         _iterated(call, value)
     columns = [call.context.as_sequence(a) for a in call.args]
@@ -238,7 +193,7 @@ def _zip(call: Arguments) -> Value:
     return Sequence("generator", None, Sequence("tuple", [element_of(c) for c in columns], UNKNOWN))
 
 
-def _reordered(call: Arguments) -> Value:
+def _reordered(call: Call) -> Value:
     _iterated(call, call.first)
     inner = call.context.as_sequence(call.first)
     if call.name == "sorted" and any(tainted(i) or isinstance(i, Tensor) for i in inner.items or [inner.element]):
@@ -249,7 +204,7 @@ def _reordered(call: Arguments) -> Value:
     return Sequence("list", None, element_of(inner))
 
 
-def _map(call: Arguments) -> Value:
+def _map(call: Call) -> Value:
     sequences = [call.context.as_sequence(a) for a in call.args[1:]]
     if call.name == "filter":
         return Sequence("generator", None, element_of(sequences[0]) if sequences else UNKNOWN)
@@ -257,14 +212,14 @@ def _map(call: Arguments) -> Value:
     return Sequence("generator", None, result)
 
 
-def _next(call: Arguments) -> Value:
+def _next(call: Call) -> Value:
     value = call.first
     if isinstance(value, Sequence):
         return choice([element_of(value), *call.args[1:]])
     return call.plain()
 
 
-def _iter(call: Arguments) -> Value:
+def _iter(call: Call) -> Value:
     _iterated(call, call.first)
     return call.context.as_sequence(call.first)
 
@@ -272,7 +227,7 @@ def _iter(call: Arguments) -> Value:
 # Arithmetic and logic
 
 
-def _extreme(call: Arguments) -> Value:
+def _extreme(call: Call) -> Value:
     values = call.args
     if len(values) == 1:
         inner = call.context.as_sequence(values[0])
@@ -297,7 +252,7 @@ def _extreme(call: Arguments) -> Value:
     return integer(result, trail_of(cause), frozenset[str]().union(*(inputs_of(v) for v in values)))
 
 
-def _sum(call: Arguments) -> Value:
+def _sum(call: Call) -> Value:
     inner = call.context.as_sequence(call.first)
     if inner.items:
         import ast
@@ -310,7 +265,7 @@ def _sum(call: Arguments) -> Value:
     return element if isinstance(element, (Tensor, Unbacked)) else Static("sum") if is_static(element) else call.plain()
 
 
-def _any_all(call: Arguments) -> Value:
+def _any_all(call: Call) -> Value:
     inner = call.context.as_sequence(call.first)
     _iterated(call, call.first)
     stop = call.name == "any"
@@ -323,14 +278,14 @@ def _any_all(call: Arguments) -> Value:
     return Static(call.name, "bool") if undecided or inner.items is None else Const(not stop)
 
 
-def _abs(call: Arguments) -> Value:
+def _abs(call: Call) -> Value:
     value = call.first
     if isinstance(value, Const) and isinstance(value.value, (int, float)):
         return Const(abs(value.value))
     return value
 
 
-def _round(call: Arguments) -> Value:
+def _round(call: Call) -> Value:
     value = call.first
     if isinstance(value, Tensor):
         _library_call(call)
@@ -338,7 +293,7 @@ def _round(call: Arguments) -> Value:
     return integer(value.size, value.trail) if isinstance(value, Float) else value
 
 
-def _divmod(call: Arguments) -> Value:
+def _divmod(call: Call) -> Value:
     if any(tainted(a) for a in call.args):
         _library_call(call)
     a, b = (as_size(v) for v in call.args[:2]) if len(call.args) > 1 else (None, None)
@@ -348,7 +303,7 @@ def _divmod(call: Arguments) -> Value:
     return Sequence("tuple", [integer(a // b, trail, inputs), integer(a % b, trail, inputs)], UNKNOWN)
 
 
-def _math(call: Arguments) -> Value:
+def _math(call: Call) -> Value:
     """A function of `math`: rounding keeps the size, prod multiplies, others give a float or pin the size."""
     short = call.name.removeprefix("math.")
     value = call.first
@@ -383,18 +338,18 @@ def _math(call: Arguments) -> Value:
 # Objects
 
 
-def _isinstance(call: Arguments) -> Value:
+def _isinstance(call: Call) -> Value:
     if len(call.args) < 2:
         return call.plain()
     answers = {call.context.is_instance(o, call.args[1]) for o in options(call.first)}
     return Const(answers.pop()) if len(answers) == 1 and None not in answers else Static("isinstance", "bool")
 
 
-def _hasattr(call: Arguments) -> Value:
+def _hasattr(call: Call) -> Value:
     return Static("hasattr", "bool")
 
 
-def _getattr(call: Arguments) -> Value:
+def _getattr(call: Call) -> Value:
     name = call.args[1] if len(call.args) > 1 else UNKNOWN
     if not isinstance(name, Const) or not isinstance(name.value, str):
         return Static("getattr") if is_static(call.first) else Unknown("getattr()")
@@ -405,7 +360,7 @@ def _getattr(call: Arguments) -> Value:
     return found
 
 
-def _setattr(call: Arguments) -> Value:
+def _setattr(call: Call) -> Value:
     receiver, name, value = (*call.args, UNKNOWN, UNKNOWN, UNKNOWN)[:3]
     if isinstance(receiver, Instance) and isinstance(name, Const) and isinstance(name.value, str):
         known = receiver.attributes.get(name.value)
@@ -413,7 +368,7 @@ def _setattr(call: Arguments) -> Value:
     return NONE
 
 
-def _type(call: Arguments) -> Value:
+def _type(call: Call) -> Value:
     return Class(call.first.cls) if isinstance(call.first, Instance) else Static("type")
 
 
@@ -500,7 +455,7 @@ def call_method(
 ) -> Value:
     """Call a method of a built-in kind of value, of a library object or of torch.nn.Module."""
     receiver, name = method.receiver, method.name
-    call = Arguments(context, name, args, kwargs, node, frame)
+    call = Call(context, name, args, kwargs, node, frame)
     if isinstance(receiver, Tensor):
         return torch_calls.call_tensor_method(context, receiver, name, args, kwargs, node, frame)
     if isinstance(receiver, Sequence):
@@ -528,7 +483,7 @@ def call_method(
     return call.plain()
 
 
-def _sequence_method(call: Arguments, receiver: Sequence) -> Value:
+def _sequence_method(call: Call, receiver: Sequence) -> Value:
     name = call.name
     if receiver.frozen and name in ("append", "add", "appendleft", "extend", "update"):
         return NONE
@@ -558,7 +513,7 @@ def _known(receiver: Sequence) -> list[Value]:
     return [receiver.element] if receiver.items is None else []
 
 
-def _mapping_method(call: Arguments, receiver: Mapping) -> Value:
+def _mapping_method(call: Call, receiver: Mapping) -> Value:
     values = list(receiver.items.values()) if receiver.items is not None else [receiver.element]
     if call.name in ("get", "pop", "setdefault"):
         call.context._check_keys([call.first], call.node, call.frame, "dict key")  # type: ignore[attr-defined]
@@ -587,7 +542,7 @@ def _mapping_method(call: Arguments, receiver: Mapping) -> Value:
     return call.plain()
 
 
-def _module_method(call: Arguments, receiver: Instance) -> Value:
+def _module_method(call: Call, receiver: Instance) -> Value:
     if call.name in ("register_buffer", "register_parameter", "add_module", "register_module"):
         if len(call.args) > 1 and isinstance(call.first, Const):
             receiver.attributes.setdefault(str(call.first.value), call.args[1])
@@ -597,7 +552,7 @@ def _module_method(call: Arguments, receiver: Instance) -> Value:
     return Static(f"{receiver.cls.name}.{call.name}()")
 
 
-def _parent_method(call: Arguments, receiver: Parent) -> Value:
+def _parent_method(call: Call, receiver: Parent) -> Value:
     """A method of a library class, reached through `super()`."""
     target = receiver.receiver
     bases = call.context.external_bases(receiver.owner)
@@ -617,21 +572,12 @@ def _parent_method(call: Arguments, receiver: Parent) -> Value:
     return call.plain()
 
 
-def _layer_method(call: Arguments, receiver: Layer) -> Value:
+def _layer_method(call: Call, receiver: Layer) -> Value:
     if receiver.name.startswith("ctypes."):
         call.context.emit(LibraryCall, call.node, call.frame, name=f"{receiver.name}.{call.name}")
         return Static("ctypes")
     if receiver.name == "logging.Logger":
-        values = [*call.args, *call.kwargs.values()]
-        call.context.emit(
-            LibraryCall,
-            call.node,
-            call.frame,
-            *[v for v in values if trail_of(v)][:1],
-            name=f"logging.Logger.{call.name}",
-            tensor=any(isinstance(v, Tensor) for v in values),
-            token=any(tainted(v) for v in values),
-        )
+        call.report(f"logging.Logger.{call.name}")
         return Static("logging", "bool") if call.name in ("isEnabledFor", "hasHandlers", "getEffectiveLevel") else NONE
     if call.name == "forward":
         return call.context.call(receiver, call.args, call.kwargs, call.node, call.frame)

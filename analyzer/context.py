@@ -38,13 +38,6 @@ class Frame:
     call: Step | None = None
     order: int = 0
 
-    @property
-    def title(self) -> str:
-        """The function's name as a reader would write it, such as `LlamaMLP.forward`."""
-        if self.info is None:
-            return self.module.name
-        return f"{self.owner.name}.{self.info.name}" if self.owner else self.info.name
-
 
 class Context:
     """State of an interpretation, and the operations that its parts ask of each other."""
@@ -62,11 +55,11 @@ class Context:
         self.unresolved_bits = Table()
         """Calls that could not be followed."""
         self.last_test_was_dynamic = False
-        #: Whether a comparison is the condition of an assertion, which sizes of data survive.
-        self.asserting = False
-        #: Whether the rest of a condition decides it, whatever the size is that is asked about.
-        self.immaterial = False
         """Whether a token count or data decides the condition that was last looked at."""
+        self.asserting = False
+        """Whether a comparison is the condition of an assertion, which sizes of data survive."""
+        self.immaterial = False
+        """Whether the rest of a condition decides it, whatever the size is that is asked about."""
         self._infos: dict[int, FunctionInfo] = {}
         self._classes: dict[int, ClassInfo] = {}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from vllm_lint.analyzer import operators
+from vllm_lint.analyzer.calls import Call
 from vllm_lint.analyzer.context import Context, Frame
 from vllm_lint.analyzer.events import SizeDivision
 from vllm_lint.analyzer.operators import ONE, derived, product, some
@@ -37,29 +38,29 @@ def _names(match: re.Match[str]) -> Group:
     return (match.group(2),) if inside is None else tuple(inside.split())
 
 
-def call_einops(context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame) -> Value:
+def call_einops(call: Call) -> Value:
     """The result of `rearrange(tensor, pattern, **sizes)`, also with `reduce`'s and `repeat`'s arguments.
 
     A list of tensors is taken as their stack, as einops does.
     """
-    source = args[0] if args else kwargs.get("tensor", NONE)
+    source = call.args[0] if call.args else call.kwargs.get("tensor", NONE)
     if isinstance(source, Choice):
-        return choice(call_einops(context, [o, *args[1:]], kwargs, node, frame) for o in source.options)
-    pattern = args[1] if len(args) > 1 else kwargs.get("pattern", NONE)
+        return choice(call_einops(call.of(o)) for o in source.options)
+    pattern = call.args[1] if len(call.args) > 1 else call.kwargs.get("pattern", NONE)
     if isinstance(source, Sequence):
         source = _stacked(source)
     sides = parse(pattern.value) if isinstance(pattern, Const) and isinstance(pattern.value, str) else None
     if not isinstance(source, Tensor) or sides is None:
         return derived(None, source, exact=False)
     left, right = _without_ellipsis(sides, source)
-    given = {name: size for name, size in ((k, as_size(v)) for k, v in kwargs.items()) if size is not None}
-    known = _solve(context, source, left, given, node, frame)
+    given = {name: size for name, size in ((k, as_size(v)) for k, v in call.kwargs.items()) if size is not None}
+    known = _solve(call.context, source, left, given, call.node, call.frame)
     if any(_ELLIPSIS in group for group in (*left, *right)):
         return derived(None, source, exact=False)  # the rank is not known
     result = [product(known.get(n, some()) if not n.isdigit() else Size.const(int(n)) for n in g) for g in right]
     before, after = ([n for group in side for n in group if n != "1"] for side in (left, right))
     moved = before != after and sorted(before) == sorted(after)
-    return operators.strided(derived(result, source, *kwargs.values()), active=moved)
+    return operators.strided(derived(result, source, *call.kwargs.values()), active=moved)
 
 
 def _stacked(sequence: Sequence) -> Value:

@@ -200,21 +200,23 @@ def _suppress(
             source = read_source(settings.base / fact.path, fact.path, fact.data)
             if isinstance(source, SourceFile):
                 comments[fact.path] = parse_suppressions(source)
-    kept, suppressed = [], 0
-    for finding in judge.findings():
-        if finding.path in comments and comments[finding.path].match(finding):
-            suppressed += 1
-        else:
-            kept.append(finding)
+    kept: list[Finding] = []
+    suppressed = 0
+
+    def sift(findings: Iterable[Finding]) -> None:
+        nonlocal suppressed
+        for finding in findings:
+            if finding.path in comments and comments[finding.path].match(finding):
+                suppressed += 1
+            else:
+                kept.append(finding)
+
+    sift(judge.findings())
     about_comments = Judge(rules)
     for suppressions in comments.values():
         for problem in suppressions.problems(rules):
             about_comments.add(problem, None)
-    for finding in about_comments.findings():
-        if comments[finding.path].match(finding):
-            suppressed += 1
-        else:
-            kept.append(finding)
+    sift(about_comments.findings())
     judge.errors.update(about_comments.errors)
     return kept, suppressed
 

@@ -70,17 +70,6 @@ class FunctionInfo:
             for s in body
         )
 
-    @cached_property
-    def local_names(self) -> frozenset[str]:
-        """Names that the body binds, parameters included."""
-        arguments = self.node.args
-        names = {a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
-        names.update(a.arg for a in (arguments.vararg, arguments.kwarg) if a)
-        for node in walk_function(self.node):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                names.add(node.id)
-        return frozenset(names)
-
 
 @dataclass(eq=False)
 class ClassInfo:

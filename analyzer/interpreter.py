@@ -12,6 +12,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import replace
 
 from vllm_lint.analyzer import builtin_calls, operators, special_calls
+from vllm_lint.analyzer.calls import Call
 from vllm_lint.analyzer.context import Frame, path_to
 from vllm_lint.analyzer.findings import Step
 from vllm_lint.analyzer.index import Assignment, Binding, ClassInfo, FunctionInfo, Import, ModuleInfo
@@ -91,7 +92,7 @@ _OPAQUE = {
 
 
 class Interpreter(Statements):
-    """Interprets the code reachable from compiled roots, and hands what it sees to `sink`."""
+    """Interprets the code reachable from compiled roots, and records what it sees."""
 
     def __init__(self, project: Project) -> None:
         super().__init__(project)
@@ -100,10 +101,9 @@ class Interpreter(Statements):
         """What happened on the way to each result, and when that began."""
         self._running: set[Hashable] = set()
         self._instances: dict[Hashable, Instance] = {}
-        self._globals: dict[tuple[int, str], Value] = {}
-        self._global_questions: dict[tuple[int, str], int] = {}
-        self._decorated: dict[Hashable, Value] = {}
-        self._decorated_questions: dict[Hashable, int] = {}
+        self._globals: dict[tuple[int, str], tuple[Value, int]] = {}
+        self._decorated: dict[Hashable, tuple[Value, int]] = {}
+        """Values with the questions that they depend on."""
         self._depth = 0
         self._calls = 0
         project.resolve_base = self._bases
@@ -128,20 +128,21 @@ class Interpreter(Statements):
         """The value of a module-level name; None if the module has no such name."""
         key = (id(module), name)
         if key in self._globals:
-            self.project.touched |= self._global_questions.get(key, 0)
-            return self._globals[key]
+            known, questions = self._globals[key]
+            self.project.touched |= questions
+            return known
         special = special_calls.GLOBALS.get(f"{module.name}.{name}")
         if special is not None:
             return special
-        self._globals[key] = UNKNOWN  # a name that is defined by way of itself
+        self._globals[key] = (UNKNOWN, 0)  # a name that is defined by way of itself
         outer = self._start_recording()
         with self.silently():
             value = self._bound(module, name)
-        self._global_questions[key] = self._end_recording(outer).questions
+        questions = self._end_recording(outer).questions
         if value is None:
             del self._globals[key]
         else:
-            self._globals[key] = value
+            self._globals[key] = (value, questions)
         return value
 
     def _bound(self, module: ModuleInfo, name: str) -> Value | None:
@@ -203,9 +204,10 @@ class Interpreter(Statements):
             return function
         key = (function.key, id(function.owner))
         if key in self._decorated:
-            self.project.touched |= self._decorated_questions.get(key, 0)
-            return self._decorated[key]
-        self._decorated[key] = function
+            known, questions = self._decorated[key]
+            self.project.touched |= questions
+            return known
+        self._decorated[key] = (function, 0)
         outer = self._start_recording()
         value: Value = function
         for decorator in reversed(node.decorator_list):
@@ -219,8 +221,7 @@ class Interpreter(Statements):
                 wrapped = self.call(self.evaluate(decorator, frame), [value], {}, decorator, frame)
             if isinstance(wrapped, (Function, Partial, Choice)):
                 value = wrapped
-        self._decorated_questions[key] = self._end_recording(outer).questions
-        self._decorated[key] = value
+        self._decorated[key] = (value, self._end_recording(outer).questions)
         return value
 
     def qualified_name(self, node: ast.expr, frame: Frame) -> str:
@@ -416,7 +417,7 @@ class Interpreter(Statements):
     ) -> Value:
         special = special_calls.CALLS.get(cls.qualified_name)
         if special is not None:
-            return special(self, args, kwargs, node, frame)
+            return special(Call(self, cls.qualified_name, args, kwargs, node, frame))
         return self.instantiate(cls, args, kwargs)
 
     def _call_instance(
@@ -432,7 +433,7 @@ class Interpreter(Statements):
         if layer is not None:
             return self.call(layer, args, kwargs, node, frame)
         if special_calls.CUSTOM_OP in self.external_bases(instance.cls):
-            dispatched = special_calls.dispatch_forward(self, [instance], {}, node, frame)
+            dispatched = special_calls.dispatch_forward(Call(self, "dispatch_forward", [instance], {}, node, frame))
             return self.call(dispatched, args, kwargs, node, frame)
         return Unknown("call of an object", tainted=any(tainted(v) for v in (*args, *kwargs.values())))
 
@@ -444,7 +445,8 @@ class Interpreter(Statements):
         receiver = function.receiver
         special = special_calls.CALLS.get(info.qualified_name)
         if special is not None:
-            return special(self, args if receiver is None else [receiver, *args], kwargs, node, frame)
+            bound = args if receiver is None else [receiver, *args]
+            return special(Call(self, info.qualified_name, bound, kwargs, node, frame))
         agreed: Value | None = None
         if info.qualified_name in special_calls.CHOOSES_IMPLEMENTATION:
             return self._declared_result(function, args)
@@ -524,7 +526,7 @@ class Interpreter(Statements):
     def _generalized(self, args: list[Value], kwargs: dict[str, Value]) -> tuple[list[Value], dict[str, Value]]:
         """Arguments as an implementation sees them that serves many callers: sizes and objects by type only.
 
-        One interpretation of each implementation then does for all layers of all models.
+        One interpretation of each implementation then does for all layers of a model.
         """
 
         def by_type(value: Value) -> Value:

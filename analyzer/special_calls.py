@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeAlias
 
 from vllm_lint.analyzer import builtin_calls, einops_calls, operators, torch_calls, untraceable, vllm_layers
+from vllm_lint.analyzer.calls import Call, Handler
 from vllm_lint.analyzer.context import Context, Frame
-from vllm_lint.analyzer.events import LibraryCall, SizeSpecialization
+from vllm_lint.analyzer.events import LibraryCall
 from vllm_lint.analyzer.index import ClassInfo, ModuleInfo
 from vllm_lint.analyzer.project import Project
 from vllm_lint.analyzer.sizes import Size
@@ -37,16 +37,14 @@ from vllm_lint.analyzer.values import (
     as_size,
     choice,
     element_of,
-    is_static,
     tainted,
     tensor_among,
-    trail_of,
 )
 
 #: The base class of layers that choose an implementation.
 CUSTOM_OP = "vllm.model_executor.custom_op.CustomOp"
-
-Handler: TypeAlias = Callable[[Context, list[Value], dict[str, Value], Located, Frame], Value]
+#: The base class of what a layer does with its weights, which quantization chooses.
+QUANTIZE_METHOD = "vllm.model_executor.layers.quantization.base_config.QuantizeMethodBase"
 
 #: Names whose value their definition does not give.
 GLOBALS: dict[str, Value] = {
@@ -60,30 +58,24 @@ GLOBALS: dict[str, Value] = {
 STATIC_CALLS: dict[str, Value] = {"current_platform.opaque_attention_op": TRUE}
 
 
-def _logger(context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame) -> Value:
+def _logger(call: Call) -> Value:
     return Layer("logging.Logger")
 
 
-def _forward_context(
-    context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame
-) -> Value:
+def _forward_context(call: Call) -> Value:
     return Layer(operators.FORWARD_CONTEXT)
 
 
-def _first_argument(
-    context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame
-) -> Value:
-    return args[0] if args else next(iter(kwargs.values()), UNKNOWN)
+def _first_argument(call: Call) -> Value:
+    return call.args[0] if call.args else next(iter(call.kwargs.values()), UNKNOWN)
 
 
-def _all_gather(context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame) -> Value:
-    return _scaled(args, kwargs, lambda size, ranks: size * ranks)
+def _all_gather(call: Call) -> Value:
+    return _scaled(call.args, call.kwargs, lambda size, ranks: size * ranks)
 
 
-def _reduce_scatter(
-    context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame
-) -> Value:
-    return _scaled(args, kwargs, lambda size, ranks: size // ranks)
+def _reduce_scatter(call: Call) -> Value:
+    return _scaled(call.args, call.kwargs, lambda size, ranks: size // ranks)
 
 
 def _scaled(args: list[Value], kwargs: dict[str, Value], scale: Callable[[Size, Size], Size]) -> Value:
@@ -107,44 +99,44 @@ def _scaled(args: list[Value], kwargs: dict[str, Value], scale: Callable[[Size, 
     )
 
 
-def _make_layers(context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame) -> Value:
+def _make_layers(call: Call) -> Value:
     """`vllm.model_executor.models.utils.make_layers`: one layer stands for all."""
-    function = args[1] if len(args) > 1 else kwargs.get("layer_fn", UNKNOWN)
-    layer = context.call(function, [], {"prefix": Static("prefix", "str")}, node, frame)
+    function = call.args[1] if len(call.args) > 1 else call.kwargs.get("layer_fn", UNKNOWN)
+    layer = call.context.call(function, [], {"prefix": Static("prefix", "str")}, call.node, call.frame)
     bounds: list[Value] = [Static("start_layer", "int"), Static("end_layer", "int")]
     return Sequence("tuple", [*bounds, Sequence("list", None, layer)], UNKNOWN)
 
 
-def _missing_layer(context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame) -> Value:
+def _missing_layer(call: Call) -> Value:
     """A layer of another pipeline rank is never called."""
     return NONE
 
 
-def dispatch_forward(
-    context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame
-) -> Value:
+def dispatch_forward(call: Call) -> Value:
     """`CustomOp.dispatch_forward`: the native implementation, CUDA's, and those of platforms that have their own."""
-    receiver = args[0]
+    receiver = call.args[0]
     if not isinstance(receiver, Instance):
         return UNKNOWN
     found = []
     for name in ("native", "cuda", "hip", "cpu", "tpu", "xpu", "oot"):
-        member = context.member(receiver.cls, f"forward_{name}")
+        member = call.context.member(receiver.cls, f"forward_{name}")
         if member is not None and member[0].qualified_name != CUSTOM_OP:
-            found.append(context.attribute(receiver, f"forward_{name}", node, frame))
+            found.append(call.context.attribute(receiver, f"forward_{name}", call.node, call.frame))
     return choice(found)
 
 
 def _class_decorator(name: str) -> Handler:
     """A decorator of vLLM that leaves the class as it is; options alone give the decorator."""
 
-    def decorate(context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame) -> Value:
-        return args[0] if args else kwargs.get("cls") or Partial(External(name), (), tuple(kwargs.items()))
+    def decorate(call: Call) -> Value:
+        if call.args:
+            return call.args[0]
+        return call.kwargs.get("cls") or Partial(External(name), (), tuple(call.kwargs.items()))
 
     return decorate
 
 
-def _nothing(context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame) -> Value:
+def _nothing(call: Call) -> Value:
     return NONE
 
 
@@ -205,14 +197,11 @@ def _embedding_forward(receiver: Instance, args: list[Value], kwargs: dict[str, 
 #: Methods that many callers share and whose result does not depend on which implementation runs: the class that
 #: declares them, the name, and the result. Each implementation is interpreted once for each type of argument.
 _SHARED: tuple[tuple[str, str, Callable[[Instance, list[Value], dict[str, Value]], Value | None]], ...] = (
-    ("apply", "vllm.model_executor.layers.quantization.base_config.QuantizeMethodBase", _linear_method),
-    ("embedding", "vllm.model_executor.layers.quantization.base_config.QuantizeMethodBase", _embedding_method),
+    ("apply", QUANTIZE_METHOD, _linear_method),
+    ("embedding", QUANTIZE_METHOD, _embedding_method),
     ("forward", "vllm.model_executor.layers.linear.LinearBase", _linear_forward),
     ("forward", "vllm.model_executor.layers.vocab_parallel_embedding.VocabParallelEmbedding", _embedding_forward),
 )
-
-#: Classes whose objects are told apart by the types of their constructors' arguments alone.
-_CONSTRUCTED_BY_TYPE = (CUSTOM_OP,)
 
 #: Functions that choose an implementation by configuration: the declared type of their result says enough.
 CHOOSES_IMPLEMENTATION = {
@@ -223,11 +212,8 @@ CHOOSES_IMPLEMENTATION = {
 
 _MODEL_PACKAGE = re.compile(r"vllm\.models\.(\w+)\.")
 
-#: Methods that only fill in the weights of a layer, by name: the class that declares them.
-_WEIGHT_SETUP = {
-    "create_weights": "vllm.model_executor.layers.quantization.base_config.QuantizeMethodBase",
-    "process_weights_after_loading": "vllm.model_executor.layers.quantization.base_config.QuantizeMethodBase",
-}
+#: Methods of `QUANTIZE_METHOD` that only fill in the weights of a layer.
+_WEIGHT_SETUP = {"create_weights", "process_weights_after_loading"}
 
 
 def model_of(module: ModuleInfo) -> str:
@@ -238,7 +224,7 @@ def model_of(module: ModuleInfo) -> str:
 
 def sets_up_weights(project: Project, cls: ClassInfo, name: str) -> bool:
     """Whether the method does nothing that a compiled region could tell but create weights."""
-    return name in _WEIGHT_SETUP and _derives(project, cls, _WEIGHT_SETUP[name])
+    return name in _WEIGHT_SETUP and _derives(project, cls, QUANTIZE_METHOD)
 
 
 def _derives(project: Project, cls: ClassInfo, base: str) -> bool:
@@ -257,7 +243,7 @@ def shared_method(
 
 def constructed_by_type(project: Project, cls: ClassInfo) -> bool:
     """Whether objects of `cls` are told apart by the types of their constructors' arguments alone."""
-    return any(_derives(project, cls, base) for base in _CONSTRUCTED_BY_TYPE)
+    return _derives(project, cls, CUSTOM_OP)
 
 
 # Libraries
@@ -267,116 +253,102 @@ def call_external(
     context: Context, name: str, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame
 ) -> Value:
     """Call something that is not part of the program."""
+    call = Call(context, name, args, kwargs, node, frame)
     if name in CALLS:  # vLLM itself is not at hand
-        return CALLS[name](context, args, kwargs, node, frame)
+        return CALLS[name](call)
     if name.startswith("builtins."):
         return builtin_calls.call_builtin(context, name.removeprefix("builtins."), args, kwargs, node, frame)
     if name.startswith("math."):
         return builtin_calls.call_builtin(context, name, args, kwargs, node, frame)
-    known = untraceable.reason(name)
-    if known is not None:
-        values = [*args, *kwargs.values()]
-        context.emit(
-            LibraryCall,
-            node,
-            frame,
-            *[v for v in values if trail_of(v)][:1],
-            name=name,
-            tensor=any(isinstance(v, Tensor) for v in values),
-            token=any(tainted(v) for v in values),
-        )
+    if untraceable.reason(name) is not None:
+        call.report(name)
     if name.startswith("numpy.") and name != "numpy.arange":
-        sizes = [v for v in (*args, *kwargs.values()) if tainted(v)]
+        sizes = [v for v in call.values if tainted(v)]
         if sizes and not any(isinstance(v, Tensor) for v in args):
-            context.emit(SizeSpecialization, node, frame, *sizes[:1], form="numpy")
+            call.specialize("numpy", *sizes[:1])
             return Static(f"{name}()")
     handler = _LIBRARY.get(name)
     if handler is not None:
-        return handler(context, args, kwargs, node, frame)
+        return handler(call)
     if name.startswith(vllm_layers.PACKAGE):
         return Layer(name, tuple(args), tuple((k, v) for k, v in kwargs.items() if k != "..."))
     if name.startswith("torch.ops."):
-        return _custom_operator(context, name, args, kwargs, node, frame)
+        return _custom_operator(call)
     if name.startswith("torch."):
         return torch_calls.call_torch(context, name.removeprefix("torch."), args, kwargs, node, frame)
-    values = [*args, *kwargs.values()]
-    if all(is_static(v) for v in values):
-        return Static(f"{name}()")
-    context.not_followed(node, frame, name)
-    return Unknown(name, tainted=any(tainted(v) for v in values))
+    result = call.plain()
+    if isinstance(result, Unknown):
+        context.not_followed(node, frame, name)
+    return result
 
 
-def _custom_operator(
-    context: Context, name: str, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame
-) -> Value:
+def _custom_operator(call: Call) -> Value:
     """What the fake implementation returns, if the calling module registers it; the real one is never traced."""
-    fake = frame.module.fakes.get(name.rpartition(".")[2])
+    module = call.frame.module
+    fake = module.fakes.get(call.name.rpartition(".")[2])
     if fake is None:
         return Unknown("a custom operator")
-    with context.silently():
-        return context.call(context.evaluate(fake, Frame(frame.module, {})), args, kwargs, node, frame)
+    with call.context.silently():
+        implementation = call.context.evaluate(fake, Frame(module, {}))
+        return call.context.call(implementation, call.args, call.kwargs, call.node, call.frame)
 
 
-def _partial(context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame) -> Value:
-    return Partial(args[0], tuple(args[1:]), tuple(kwargs.items())) if args else UNKNOWN
+def _partial(call: Call) -> Value:
+    return Partial(call.args[0], tuple(call.args[1:]), tuple(call.kwargs.items())) if call.args else UNKNOWN
 
 
-def _elements(context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame) -> Value:
+def _elements(call: Call) -> Value:
     """`itertools.islice` and the like: some of the elements."""
-    return Sequence("generator", None, choice(element_of(context.as_sequence(a)) for a in args[:1]))
+    return Sequence("generator", None, choice(element_of(call.context.as_sequence(a)) for a in call.args[:1]))
 
 
-def _chain(context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame) -> Value:
-    return Sequence("generator", None, choice(element_of(context.as_sequence(a)) for a in args))
+def _chain(call: Call) -> Value:
+    return Sequence("generator", None, choice(element_of(call.context.as_sequence(a)) for a in call.args))
 
 
-def _copy(context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame) -> Value:
+def _copy(call: Call) -> Value:
     """`copy.copy`: measured to be traced for objects and tuples only."""
-    value = args[0] if args else UNKNOWN
+    value = call.first
     if isinstance(value, (Mapping, Tensor)) or (isinstance(value, Sequence) and value.kind in ("list", "set")):
-        context.emit(LibraryCall, node, frame, name="copy.copy", tensor=isinstance(value, Tensor))
+        call.context.emit(LibraryCall, call.node, call.frame, name="copy.copy", tensor=isinstance(value, Tensor))
     return value
 
 
-def _deep_copy(context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame) -> Value:
+def _deep_copy(call: Call) -> Value:
     """`copy.deepcopy`: measured to be traced for everything but tensors."""
-    value = args[0] if args else UNKNOWN
+    value = call.first
     if isinstance(value, Tensor):
-        context.emit(LibraryCall, node, frame, value, name="copy.deepcopy", tensor=True)
+        call.context.emit(LibraryCall, call.node, call.frame, value, name="copy.deepcopy", tensor=True)
     return value
 
 
-def _shared_library(
-    context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame
-) -> Value:
+def _shared_library(call: Call) -> Value:
     return Layer("ctypes.CDLL")
 
 
-def _second_argument(
-    context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame
-) -> Value:
-    return args[1] if len(args) > 1 else UNKNOWN
+def _second_argument(call: Call) -> Value:
+    return call.args[1] if len(call.args) > 1 else UNKNOWN
 
 
-def _empty_mapping(context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame) -> Value:
+def _empty_mapping(call: Call) -> Value:
     return Mapping(None, UNKNOWN)
 
 
-def _tuple(context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame) -> Value:
-    return context.as_sequence(args[0]) if args else UNKNOWN
+def _tuple(call: Call) -> Value:
+    return call.context.as_sequence(call.args[0]) if call.args else UNKNOWN
 
 
-def _reduce(context: Context, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame) -> Value:
-    if len(args) < 2:
+def _reduce(call: Call) -> Value:
+    if len(call.args) < 2:
         return UNKNOWN
-    sequence = context.as_sequence(args[1])
+    sequence = call.context.as_sequence(call.args[1])
     items = sequence.items if sequence.items is not None else [element_of(sequence)] * 2
-    items = [*args[2:3], *items]
+    items = [*call.args[2:3], *items]
     if not items:
         return UNKNOWN
     result = items[0]
     for item in items[1:]:
-        result = context.call(args[0], [result, item], {}, node, frame)
+        result = call.context.call(call.args[0], [result, item], {}, call.node, call.frame)
     return result
 
 

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from vllm_lint.analyzer import decisions, operators
+from vllm_lint.analyzer.calls import Call
 from vllm_lint.analyzer.context import Context, Frame
-from vllm_lint.analyzer.events import LibraryCall, SizeDivision, SizeSpecialization
+from vllm_lint.analyzer.events import LibraryCall, SizeDivision
 from vllm_lint.analyzer.operators import ONE, derived, product, some, some_int
 from vllm_lint.analyzer.sizes import Condition, Size
 from vllm_lint.analyzer.source import Located
@@ -46,20 +47,10 @@ from vllm_lint.analyzer.values import (
 )
 
 
-class Call:
-    """One call of a torch function or method: its arguments, and the place it stands at."""
+class TorchCall(Call):
+    """One call of a torch function or method; a method's tensor is the first argument."""
 
-    __slots__ = ("args", "context", "frame", "kwargs", "name", "node")
-
-    def __init__(
-        self, context: Context, name: str, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame
-    ) -> None:
-        self.context = context
-        self.name = name
-        self.args = args
-        self.kwargs = kwargs
-        self.node = node
-        self.frame = frame
+    __slots__ = ()
 
     @property
     def tensor(self) -> Tensor:
@@ -101,18 +92,14 @@ class Call:
         assert shape is None or isinstance(shape, tuple)
         return derived(shape, self.tensor, *sources, dtype=dtype, exact=exact)
 
-    def specialize(self, form: str, *causes: Value) -> None:
-        """Report that the call pins the token count."""
-        self.context.emit(SizeSpecialization, self.node, self.frame, *causes, form=form)
 
-
-Handler: TypeAlias = Callable[[Call], Value]
+Handler: TypeAlias = Callable[[TorchCall], Value]
 
 
 def call_torch(
     context: Context, name: str, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame
 ) -> Value:
-    """Call `torch.<name>`; `name` may have dots."""
+    """TorchCall `torch.<name>`; `name` may have dots."""
     short = name.rpartition(".")[2]
     if "..." in kwargs:
         return Tensor(exact=False) if short in _FUNCTIONS or short in _METHODS else UNKNOWN
@@ -121,7 +108,7 @@ def call_torch(
     if args and isinstance(args[0], Choice) and any(isinstance(o, Tensor) for o in args[0].options):
         tensors = [o for o in args[0].options if isinstance(o, Tensor)]
         return choice(call_torch(context, name, [o, *args[1:]], kwargs, node, frame) for o in tensors)
-    call = Call(context, name, args, kwargs, node, frame)
+    call = TorchCall(context, name, args, kwargs, node, frame)
     if name in _FUNCTIONS:
         return _FUNCTIONS[name](call)
     if name.startswith("nn.") and short[:1].isupper():
@@ -145,18 +132,18 @@ def call_tensor_method(
     node: Located,
     frame: Frame,
 ) -> Value:
-    """Call `tensor.<name>(...)`."""
+    """TorchCall `tensor.<name>(...)`."""
     handler = _METHODS.get(name)
     if handler is None or "..." in kwargs:
         return derived(None, tensor, exact=False)
-    return handler(Call(context, name, [tensor, *args], kwargs, node, frame))
+    return handler(TorchCall(context, name, [tensor, *args], kwargs, node, frame))
 
 
 # Methods that read data
 
 
 def _reads_data(kind: str) -> Handler:
-    def handler(call: Call) -> Value:
+    def handler(call: TorchCall) -> Value:
         span = call.frame.module.source.span(call.node)
         text = f"`{call.context.text(call.node, call.frame)}` reads a value out of a tensor"
         trail = call.tensor.trail.then(span, text) if call.tensor.trail else Trail(span, text)
@@ -165,11 +152,11 @@ def _reads_data(kind: str) -> Handler:
     return handler
 
 
-def _tolist(call: Call) -> Value:
+def _tolist(call: TorchCall) -> Value:
     return Sequence("list", None, _reads_data("int")(call))
 
 
-def _data_sized(call: Call) -> Value:
+def _data_sized(call: TorchCall) -> Value:
     """nonzero, unique, masked_select: the first dimension comes from data."""
     span = call.frame.module.source.span(call.node)
     text = f"`{call.context.text(call.node, call.frame)}` has a length that comes from data"
@@ -185,7 +172,7 @@ def _data_sized(call: Call) -> Value:
     return result
 
 
-def _repeat_interleave(call: Call) -> Value:
+def _repeat_interleave(call: TorchCall) -> Value:
     repeats = call.argument(1, "repeats")
     if isinstance(repeats, Tensor) and call.argument(3, "output_size") == NONE:
         return _data_sized(call)
@@ -197,7 +184,7 @@ def _repeat_interleave(call: Call) -> Value:
     return call.result((*shape[:axis], shape[axis] * count, *shape[axis + 1 :]))
 
 
-def _where(call: Call) -> Value:
+def _where(call: TorchCall) -> Value:
     if len(call.args) == 1:
         return _data_sized(call)
     return operators.elementwise(call.context, call.args, call.node, call.frame)
@@ -206,20 +193,20 @@ def _where(call: Call) -> Value:
 # Methods that keep or change the shape
 
 
-def _same(call: Call) -> Value:
+def _same(call: TorchCall) -> Value:
     return call.result(call.tensor.shape, dtype=call.tensor.dtype) if not call.tensor.open else call.tensor
 
 
-def _elementwise(call: Call) -> Value:
+def _elementwise(call: TorchCall) -> Value:
     return operators.elementwise(call.context, [*call.args, *call.kwargs.values()], call.node, call.frame)
 
 
-def _boolean(call: Call) -> Value:
+def _boolean(call: TorchCall) -> Value:
     result = operators.elementwise(call.context, call.args, call.node, call.frame, dtype="bool")
     return result
 
 
-def _view(call: Call) -> Value:
+def _view(call: TorchCall) -> Value:
     sizes = call.args[1:] or list(call.kwargs.values())
     if (
         len(sizes) == 1
@@ -232,12 +219,12 @@ def _view(call: Call) -> Value:
     return operators.reshape(call.context, call.tensor, sizes, call.node, call.frame, form)
 
 
-def _like_second(call: Call) -> Value:
+def _like_second(call: TorchCall) -> Value:
     other = call.argument(1, "other")
     return call.result(other.shape if isinstance(other, Tensor) else None)
 
 
-def _flatten(call: Call) -> Value:
+def _flatten(call: TorchCall) -> Value:
     shape = call.tensor.shape
     start, end = call.integer(1, "start_dim", 0), call.integer(2, "end_dim", -1)
     if shape is None or start is None or end is None:
@@ -249,7 +236,7 @@ def _flatten(call: Call) -> Value:
     return call.result(flat, exact=not call.tensor.open)
 
 
-def _unflatten(call: Call) -> Value:
+def _unflatten(call: TorchCall) -> Value:
     shape, axis = call.tensor.shape, call.axis(1)
     sizes = call.argument(2, "sizes")
     if shape is None or axis is None or not isinstance(sizes, Sequence) or sizes.items is None:
@@ -261,7 +248,7 @@ def _unflatten(call: Call) -> Value:
     return call.result((*shape[:axis], *split.shape, *shape[axis + 1 :]))
 
 
-def _unsqueeze(call: Call) -> Value:
+def _unsqueeze(call: TorchCall) -> Value:
     shape, dim = call.tensor.shape, call.integer(1, "dim")
     if shape is None or dim is None:
         return call.result(None, exact=False)
@@ -269,7 +256,7 @@ def _unsqueeze(call: Call) -> Value:
     return call.result((*shape[:at], ONE, *shape[at:]))
 
 
-def _squeeze(call: Call) -> Value:
+def _squeeze(call: TorchCall) -> Value:
     shape = call.tensor.shape
     if shape is None or call.tensor.open:
         return call.result(None, exact=False)
@@ -281,7 +268,7 @@ def _squeeze(call: Call) -> Value:
     return call.result((*shape[:axis], *(() if shape[axis] == ONE else (shape[axis],)), *shape[axis + 1 :]))
 
 
-def _transpose(call: Call) -> Value:
+def _transpose(call: TorchCall) -> Value:
     shape = call.tensor.shape
     a, b = call.axis(1), call.axis(2, 1)
     second = call.integer(2, "dim1", 1)
@@ -293,7 +280,7 @@ def _transpose(call: Call) -> Value:
     return operators.strided(call.result(tuple(swapped)), active=a != b)
 
 
-def _permute(call: Call) -> Value:
+def _permute(call: TorchCall) -> Value:
     shape, order = call.tensor.shape, call.sizes(1, "dims")
     if shape is None or len(order) != len(shape) or not all(isinstance(o, Const) for o in order):
         return call.result(None, exact=False)
@@ -301,12 +288,12 @@ def _permute(call: Call) -> Value:
     return operators.strided(call.result(tuple(shape[i] for i in moved)), active=moved != sorted(moved))
 
 
-def _t(call: Call) -> Value:
+def _t(call: TorchCall) -> Value:
     shape = call.tensor.shape
     return operators.strided(call.result(None if shape is None else shape[::-1], exact=shape is not None))
 
 
-def _expand(call: Call) -> Value:
+def _expand(call: TorchCall) -> Value:
     sizes, shape = call.sizes(1), call.tensor.shape
     result: list[Size] = []
     for position, size in enumerate(sizes):
@@ -324,7 +311,7 @@ def _expand(call: Call) -> Value:
     return call.result(tuple(result), *sizes)
 
 
-def _repeat(call: Call) -> Value:
+def _repeat(call: TorchCall) -> Value:
     counts, shape = [as_size(s) for s in call.sizes(1)], call.tensor.shape
     if shape is None or len(counts) < len(shape) or any(c is None for c in counts):
         return call.result(None, *call.sizes(1), exact=False)
@@ -332,7 +319,7 @@ def _repeat(call: Call) -> Value:
     return call.result(tuple(s * c for s, c in zip(padded, counts, strict=True) if c is not None), *call.sizes(1))
 
 
-def _chunk(call: Call) -> Value:
+def _chunk(call: TorchCall) -> Value:
     shape, axis = call.tensor.shape, call.axis(2)
     count = call.argument(1, "chunks")
     if call.name.endswith("tensor_split"):
@@ -347,7 +334,7 @@ def _chunk(call: Call) -> Value:
     return Sequence("tuple", None, piece)
 
 
-def _split(call: Call) -> Value:
+def _split(call: TorchCall) -> Value:
     shape, axis = call.tensor.shape, call.axis(2)
     sizes = call.argument(1, "split_size_or_sections", call.argument(1, "split_size"))
     if isinstance(sizes, Sequence):
@@ -380,7 +367,7 @@ def _split(call: Call) -> Value:
     return Sequence("tuple", None, piece)
 
 
-def _unbind(call: Call) -> Value:
+def _unbind(call: TorchCall) -> Value:
     shape, axis = call.tensor.shape, call.axis(1)
     if shape is None or axis is None:
         return Sequence("tuple", None, call.result(None, exact=False))
@@ -391,7 +378,7 @@ def _unbind(call: Call) -> Value:
     return Sequence("tuple", [piece] * count if count is not None and count <= 16 else None, piece)
 
 
-def _narrow(call: Call) -> Value:
+def _narrow(call: TorchCall) -> Value:
     shape, axis, length = call.tensor.shape, call.axis(1), as_size(call.argument(3, "length"))
     if shape is None or axis is None:
         return call.result(None, exact=False)
@@ -399,7 +386,7 @@ def _narrow(call: Call) -> Value:
     return operators.strided(piece, active=axis > 0)
 
 
-def _index_select(call: Call) -> Value:
+def _index_select(call: TorchCall) -> Value:
     shape, axis, index = call.tensor.shape, call.axis(1), call.argument(2, "index")
     if shape is None or axis is None or not isinstance(index, Tensor) or index.shape is None:
         source = index if isinstance(index, Tensor) and index.shape else None
@@ -416,12 +403,12 @@ def _index_select(call: Call) -> Value:
     return result
 
 
-def _gather(call: Call) -> Value:
+def _gather(call: TorchCall) -> Value:
     index = call.argument(2, "index")
     return call.result(index.shape if isinstance(index, Tensor) else None)
 
 
-def _reduce(call: Call) -> Value:
+def _reduce(call: TorchCall) -> Value:
     shape = call.tensor.shape
     dims = call.argument(1, "dim", call.kwargs.get("axis", NONE))
     dtype = "bool" if call.name.rpartition(".")[2] in ("any", "all") else ""
@@ -438,18 +425,18 @@ def _reduce(call: Call) -> Value:
     return _paired(call, call.result(result, dtype=dtype))
 
 
-def _paired(call: Call, values: Tensor) -> Value:
+def _paired(call: TorchCall, values: Tensor) -> Value:
     """max, min and median along a dimension give values and indices."""
     if call.name.rpartition(".")[2] in ("max", "min", "median", "mode", "kthvalue", "cummax", "cummin"):
         return Sequence("tuple", [values, values], UNKNOWN)
     return values
 
 
-def _sort(call: Call) -> Value:
+def _sort(call: TorchCall) -> Value:
     return Sequence("tuple", [call.tensor, call.tensor], UNKNOWN)
 
 
-def _topk(call: Call) -> Value:
+def _topk(call: TorchCall) -> Value:
     shape, count, axis = call.tensor.shape, as_size(call.argument(1, "k")), call.axis(2, -1)
     if shape is None or axis is None:
         part = call.result(None, exact=False)
@@ -458,16 +445,16 @@ def _topk(call: Call) -> Value:
     return Sequence("tuple", [part, part], UNKNOWN)
 
 
-def _matmul(call: Call) -> Value:
+def _matmul(call: TorchCall) -> Value:
     return operators.matmul(call.tensor, call.argument(1, "other", call.argument(1, "mat2")))
 
 
-def _addmm(call: Call) -> Value:
+def _addmm(call: TorchCall) -> Value:
     first = call.argument(1, "mat1")
     return operators.matmul(first, call.argument(2, "mat2"))
 
 
-def _size(call: Call) -> Value:
+def _size(call: TorchCall) -> Value:
     dim = call.argument(1, "dim")
     if dim == NONE:
         return Shape(call.tensor)
@@ -476,23 +463,23 @@ def _size(call: Call) -> Value:
     return Unknown("a dimension", tainted=True)
 
 
-def _as_expression(call: Call) -> ast.expr | None:
+def _as_expression(call: TorchCall) -> ast.expr | None:
     return call.node if isinstance(call.node, ast.expr) else None
 
 
-def _numel(call: Call) -> Value:
+def _numel(call: TorchCall) -> Value:
     return operators.numel(call.context, call.tensor, call.node, call.frame)  # type: ignore[arg-type]
 
 
-def _rank(call: Call) -> Value:
+def _rank(call: TorchCall) -> Value:
     return operators.tensor_attribute(call.context, call.tensor, "ndim", call.node, call.frame)
 
 
-def _length(call: Call) -> Value:
+def _length(call: TorchCall) -> Value:
     return operators.dimension(call.context, call.tensor, 0, call.node, call.frame)  # type: ignore[arg-type]
 
 
-def _stride(call: Call) -> Value:
+def _stride(call: TorchCall) -> Value:
     """The stride of a contiguous tensor; a transposed one is not followed."""
     shape, dim = call.tensor.shape, call.integer(1, "dim")
     if shape is None or dim is None or not shape:
@@ -505,7 +492,7 @@ def _stride(call: Call) -> Value:
     )
 
 
-def _contiguous(call: Call) -> Value:
+def _contiguous(call: TorchCall) -> Value:
     """A transposed view with tokens behind another dimension is contiguous for one token only."""
     shape = call.tensor.shape
     if call.tensor.strided and shape and not shape[0].depends:
@@ -518,7 +505,7 @@ def _contiguous(call: Call) -> Value:
 
 
 def _creation(start: int) -> Handler:
-    def handler(call: Call) -> Value:
+    def handler(call: TorchCall) -> Value:
         sizes = call.sizes(start)
         if len(sizes) == 1 and isinstance(sizes[0], Shape):
             source = sizes[0].tensor
@@ -534,15 +521,15 @@ def _creation(start: int) -> Handler:
 
 
 def _full(start: int) -> Handler:
-    def handler(call: Call) -> Value:
+    def handler(call: TorchCall) -> Value:
         sizes = call.argument(start, "size")
         inner: list[Value] = [sizes] if not isinstance(sizes, Sequence) else list(sizes.items or [UNKNOWN])
-        return _creation(0)(Call(call.context, call.name, inner, {}, call.node, call.frame))
+        return _creation(0)(TorchCall(call.context, call.name, inner, {}, call.node, call.frame))
 
     return handler
 
 
-def _arange(call: Call) -> Value:
+def _arange(call: TorchCall) -> Value:
     bounds = [as_size(a) for a in call.args]
     if "end" in call.kwargs:
         bounds.append(as_size(call.kwargs["end"]))
@@ -557,14 +544,14 @@ def _arange(call: Call) -> Value:
     return derived((length or some(),), *call.args)
 
 
-def _linspace(call: Call) -> Value:
+def _linspace(call: TorchCall) -> Value:
     steps = call.argument(2, "steps")
     if isinstance(steps, Int) and steps.size.depends:
         call.specialize("linspace", steps)
     return derived((as_size(steps) or some(),), steps)
 
 
-def _triangle(call: Call) -> Value:
+def _triangle(call: TorchCall) -> Value:
     """`tril_indices` and `triu_indices` count their results in Python."""
     sides = [v for v in call.args[:2] if isinstance(v, Int) and v.size.depends]
     if sides:
@@ -572,7 +559,7 @@ def _triangle(call: Call) -> Value:
     return Tensor((Size.const(2), some()))
 
 
-def _as_tensor(call: Call) -> Value:
+def _as_tensor(call: TorchCall) -> Value:
     value = call.args[0] if call.args else UNKNOWN
     if isinstance(value, Int) and value.size.depends and call.name.endswith("as_tensor"):
         call.specialize("as_tensor", value)
@@ -581,14 +568,14 @@ def _as_tensor(call: Call) -> Value:
     return _tensor(call)
 
 
-def _tensor(call: Call) -> Value:
+def _tensor(call: TorchCall) -> Value:
     value = call.args[0] if call.args else UNKNOWN
     if isinstance(value, Sequence):
         return Tensor((Size.const(len(value.items)),) if value.items is not None else (some(),), exact=False)
     return Tensor(()) if not isinstance(value, (Unknown, Shape)) else Tensor(exact=False)
 
 
-def _cat(call: Call) -> Value:
+def _cat(call: TorchCall) -> Value:
     sequence = call.args[0] if call.args else call.kwargs.get("tensors", UNKNOWN)
     parts = [choice(p for p in options(i) if isinstance(p, Tensor)) for i in _tensors_of(sequence)]
     known = [p for p in parts if isinstance(p, Tensor) and p.shape]
@@ -609,7 +596,7 @@ def _cat(call: Call) -> Value:
     return derived(shape, *known, exact=exact)
 
 
-def _stack(call: Call) -> Value:
+def _stack(call: TorchCall) -> Value:
     sequence = call.args[0] if call.args else call.kwargs.get("tensors", UNKNOWN)
     first = next((p for p in _tensors_of(sequence) if isinstance(p, Tensor)), None)
     dim = call.integer(1, "dim", 0)
@@ -627,19 +614,19 @@ def _tensors_of(value: Value) -> list[Value]:
     return []
 
 
-def _linear(call: Call) -> Value:
+def _linear(call: TorchCall) -> Value:
     shape, weight = call.tensor.shape, call.argument(1, "weight")
     out = weight.shape[0] if isinstance(weight, Tensor) and weight.shape else some()
     return call.result(None if not shape else (*shape[:-1], out))
 
 
-def _embedding(call: Call) -> Value:
+def _embedding(call: TorchCall) -> Value:
     shape, weight = call.tensor.shape, call.argument(1, "weight")
     width = weight.shape[-1] if isinstance(weight, Tensor) and weight.shape else some()
     return call.result(None if shape is None else (*shape, width))
 
 
-def _pad(call: Call) -> Value:
+def _pad(call: TorchCall) -> Value:
     shape, pads = call.tensor.shape, call.argument(1, "pad")
     if shape is None or not isinstance(pads, Sequence) or pads.items is None:
         return call.result(None, exact=False)
@@ -654,7 +641,7 @@ def _pad(call: Call) -> Value:
     return call.result(tuple(padded), *pads.items)
 
 
-def _one_hot(call: Call) -> Value:
+def _one_hot(call: TorchCall) -> Value:
     classes = call.argument(1, "num_classes")
     shape = call.tensor.shape
     if classes in (NONE, Const(-1)):
@@ -662,7 +649,7 @@ def _one_hot(call: Call) -> Value:
     return call.result(None if shape is None else (*shape, as_size(classes) or some()))
 
 
-def _einsum(call: Call) -> Value:
+def _einsum(call: TorchCall) -> Value:
     equation = call.args[0] if call.args else UNKNOWN
     operands = [a for a in call.args[1:] if isinstance(a, Tensor)]
     if not isinstance(equation, Const) or not isinstance(equation.value, str) or "->" not in equation.value:
@@ -677,13 +664,13 @@ def _einsum(call: Call) -> Value:
     return derived([known.get(k, some()) for k in right], *operands, exact=all(k in known for k in right))
 
 
-def _equal(call: Call) -> Value:
+def _equal(call: TorchCall) -> Value:
     """`torch.equal` and the like return a bool of Python, so the call itself needs the values."""
     decisions.emit_data(call.context, call.node, call.frame, call.tensor, f"{call.name.rpartition('.')[2]}()")
     return Static("equal", "bool")
 
 
-def _compile(call: Call) -> Value:
+def _compile(call: TorchCall) -> Value:
     """`torch.compile(f)`: another region; what is called through it is followed as part of this one."""
     target = call.args[0] if call.args else call.kwargs.get("model")
     return target or Partial(External("torch.compile"), (), tuple(call.kwargs.items()))
@@ -700,12 +687,12 @@ def _layer(name: str, args: list[Value], kwargs: dict[str, Value]) -> Value:
     return Layer(f"torch.nn.{name}", tuple(args), tuple(kwargs.items()))
 
 
-def _check(call: Call) -> Value:
+def _check(call: TorchCall) -> Value:
     """`torch._check(condition)` is a decision on sizes, though not control flow."""
     return NONE
 
 
-def _sym_min(call: Call) -> Value:
+def _sym_min(call: TorchCall) -> Value:
     a, b = (as_size(v) for v in call.args[:2])
     if a is None or b is None:
         return UNKNOWN
@@ -713,13 +700,13 @@ def _sym_min(call: Call) -> Value:
     return Int(Size.operation(name, a, b), trail_of(call.args[0]), inputs_of(call.args[0]))
 
 
-def _cond(call: Call) -> Value:
+def _cond(call: TorchCall) -> Value:
     branches = call.args[1:3]
     operands = list(call.context.as_sequence(call.args[3]).items or []) if len(call.args) > 3 else []
     return choice(call.context.call(b, operands, {}, call.node, call.frame) for b in branches)
 
 
-def _sym_float(call: Call) -> Value:
+def _sym_float(call: TorchCall) -> Value:
     value = call.args[0] if call.args else UNKNOWN
     size = as_size(value)
     return Float(size, trail_of(value)) if size is not None and size.depends else Static("float", "float")

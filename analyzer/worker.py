@@ -41,11 +41,11 @@ class Worker:
         self._settings = settings
         self._rules = rules
         self._paths = paths
-        self._judge = Judge(rules)
+        self._project = project
+        self._interpreter: Interpreter
+        self._judge: Judge
         self._root: Root | None = None
         self._declaration: Span | None = None
-        self._project = project
-        self._interpreter = Interpreter(project)
         self._read: dict[Path, tuple[FileFacts, SourceFile | FileProblem]] = {}
         if sys.getrecursionlimit() < _RECURSION_LIMIT:
             sys.setrecursionlimit(_RECURSION_LIMIT)
