@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import replace
 
-from vllm_lint.analyzer import decisions
+from vllm_lint.analyzer import decisions, operators
 from vllm_lint.analyzer.context import Frame
 from vllm_lint.analyzer.expressions import Expressions
 from vllm_lint.analyzer.sizes import Condition, Size
@@ -163,6 +163,9 @@ class Conditions(Expressions):
                 self._narrow(operand, frame, truth, found)
         elif isinstance(node, ast.Name):
             self._keep(node.id, frame, found, lambda v: _may_be(v, truth=truth))
+            test = frame.tests.get(node.id)
+            if test is not None and test.holds(frame.variables):
+                self._narrow(test.node, frame, truth, found)
         elif isinstance(node, ast.NamedExpr):
             self._keep(node.target.id, frame, found, lambda v: _may_be(v, truth=truth))
         elif isinstance(node, ast.Compare) and len(node.ops) == 1 and isinstance(node.left, ast.Name):
@@ -170,6 +173,8 @@ class Conditions(Expressions):
             if is_none and isinstance(node.ops[0], (ast.Is, ast.IsNot)):
                 wants_none = isinstance(node.ops[0], ast.Is) == truth
                 self._keep(node.left.id, frame, found, lambda v: (v == NONE) == wants_none or isinstance(v, Static))
+        elif isinstance(node, ast.Compare) and len(node.ops) == 1 and isinstance(node.ops[0], (ast.Eq, ast.NotEq)):
+            self._narrow_rank(node, frame, isinstance(node.ops[0], ast.Eq) == truth, found)
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance":
             self._narrow_isinstance(node, frame, truth, found)
 
@@ -185,6 +190,23 @@ class Conditions(Expressions):
             return answer is None or answer == truth
 
         self._keep(node.args[0].id, frame, found, keep)
+
+    def _narrow_rank(self, node: ast.Compare, frame: Frame, truth: bool, found: dict[str, Value]) -> None:
+        """`x.ndim == 2` and the like: an assumed rank is confirmed or refuted."""
+        name, rank = _rank_of(node.left), node.comparators[0]
+        if name is None or not isinstance(rank, ast.Constant) or not isinstance(rank.value, int):
+            return
+        value = found.get(name, frame.variables.get(name))
+        if isinstance(value, Tensor) and value.open and value.shape is not None:
+            assumed = len(value.shape)
+            if (assumed == rank.value) == truth:
+                found[name] = replace(value, open=not truth)
+            elif assumed == 1 or any(d.depends for d in value.shape[1:]):
+                found[name] = replace(value, shape=None)  # whether it is the first dimension that varies is not known
+            elif truth:
+                found[name] = replace(
+                    value, shape=(*value.shape, *[operators.some()] * rank.value)[: rank.value], open=False
+                )
 
     def _keep(self, name: str, frame: Frame, found: dict[str, Value], keep: object) -> None:
         assert callable(keep)
@@ -230,6 +252,19 @@ def _compared_twice(node: ast.BoolOp, frame: Frame) -> str | None:
             if isinstance(value, Choice) and all(isinstance(o, (Const, Int, Static, Unknown)) for o in value.options):
                 return name
         seen |= names
+    return None
+
+
+def _rank_of(node: ast.expr) -> str | None:
+    """`x` for `x.ndim`, `x.dim()` and `len(x.shape)`."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "len" and len(node.args) == 1:
+        owner, wanted = node.args[0], "shape"
+    elif isinstance(node, ast.Call):
+        owner, wanted = node.func, "dim"
+    else:
+        owner, wanted = node, "ndim"
+    if isinstance(owner, ast.Attribute) and owner.attr == wanted and isinstance(owner.value, ast.Name):
+        return owner.value.id
     return None
 
 

@@ -20,6 +20,18 @@ if TYPE_CHECKING:
     from vllm_lint.analyzer.project import Project
 
 
+@dataclass(frozen=True)
+class Test:
+    """A condition whose outcome a variable holds, with the values that the variable and the names in it had."""
+
+    node: ast.expr
+    values: dict[str, Value]
+
+    def holds(self, variables: dict[str, Value]) -> bool:
+        """Whether nothing that the test is about has been bound anew."""
+        return all(variables.get(name) is value for name, value in self.values.items())
+
+
 @dataclass(eq=False)
 class Frame:
     """One activation of a function, or the top level of a module or class."""
@@ -34,6 +46,8 @@ class Frame:
     yields: list[Value] = field(default_factory=list)
     exits: list[list[dict[str, Value]]] = field(default_factory=list)
     """For each loop that is being followed, the variables where it was left early."""
+    tests: dict[str, Test] = field(default_factory=dict)
+    """For variables that hold the outcome of a test, the test: it tells as much there as in the condition itself."""
     caller: Frame | None = None
     call: Step | None = None
     order: int = 0

@@ -247,7 +247,10 @@ def elementwise(context: Context, values: list[Value], node: Located, frame: Fra
     rank = max(len(t.shape or ()) for t in known)
     result = list[Size]()
     for axis in range(-rank, 0):
-        sizes = [(t, t.shape[axis]) for t in known if t.shape is not None and len(t.shape) >= -axis]
+        # Where the rank of a tensor is only assumed, so is which of its dimensions meets which of a longer shape.
+        sizes = [
+            (t, t.shape[axis]) for t in known if t.shape is not None and len(t.shape) >= (rank if t.open else -axis)
+        ]
         result.append(_broadcast(context, sizes, node, frame))
     merged = derived(result, *known, dtype=dtype)
     opened = all(t.open for t in known if len(t.shape or ()) == rank)
@@ -341,7 +344,8 @@ def index_tensor(context: Context, tensor: Tensor, node: ast.Subscript, frame: F
     trail = next(
         (t for t in (tensor.trail, *(trail_of(i) for i in indices if not isinstance(i, ast.Slice))) if t), None
     )
-    item = Tensor(tuple(result), tensor.dtype, tensor.open and axis <= 1, exact, trail=trail, inputs=inputs)
+    opened = tensor.open and (axis <= 1 or Const(...) in indices)
+    item = Tensor(tuple(result), tensor.dtype, opened, exact, trail=trail, inputs=inputs)
     return strided(item, active=(cut or tensor.strided) and not used_tensor)
 
 
@@ -435,6 +439,8 @@ def _quotient(
         return some()
     if top.depends and (top.statics() or bottom.statics()):
         return Size.about(top)
+    if bottom.depends and not top.depends and top.statics():
+        return some()  # no fixed number is a multiple of every token count, so the count hides in an unknown dimension
     return Size.operation("floordiv", top, bottom)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from vllm_lint.analyzer import decisions, operators
 from vllm_lint.analyzer.conditions import Conditions
-from vllm_lint.analyzer.context import Frame
+from vllm_lint.analyzer.context import Frame, Test
 from vllm_lint.analyzer.events import LibraryCall, SizeSpecialization
 from vllm_lint.analyzer.index import FunctionInfo, imports_of, index_class
 from vllm_lint.analyzer.source import Located
@@ -58,6 +58,8 @@ class Statements(Conditions):
         value = self.evaluate(node.value, frame)
         for target in node.targets:
             self.assign(target, value, frame)
+        if len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            _remember_test(node.targets[0].id, node.value, frame)
         return True
 
     def _annotated(self, node: ast.AnnAssign, frame: Frame) -> bool:
@@ -148,11 +150,15 @@ class Statements(Conditions):
             return self.execute(node.body if truth else node.orelse, frame)
         arms = []
         for body, arm_truth in ((node.body, True), (node.orelse, False)):
-            arm = self.branch(self.narrowed(node.test, frame, truth=arm_truth))
+            narrowed = self.narrowed(node.test, frame, truth=arm_truth)
+            arm = self.branch(narrowed)
             falls = self._run_arm(body, arm, configured=bool(body))
             if falls:
-                arms.append(arm.variables)
-        return self._merge(arms, frame)
+                arms.append((narrowed.variables, arm.variables))
+        if len(arms) > 1:
+            for narrow, variables in arms:
+                _widen_again(frame.variables, narrow, variables)
+        return self._merge([variables for _, variables in arms], frame)
 
     def _run_arm(self, body: list[ast.stmt], arm: Frame, *, configured: bool) -> bool:
         """Run one arm of a condition. An arm that only raises is taken not to be traced."""
@@ -382,6 +388,25 @@ class Statements(Conditions):
             elif isinstance(target, ast.Subscript) and self.evaluate(target.value, frame) == _ENVIRONMENT:
                 self.emit(LibraryCall, target, frame, name="os.environ.__delitem__")
         return True
+
+
+def _widen_again(before: dict[str, Value], narrowed: dict[str, Value], after: dict[str, Value]) -> None:
+    """Give names that an arm did not bind the value back that they had before its condition narrowed it."""
+    for name, value in narrowed.items():
+        if value is not before[name] and after.get(name) is value:
+            after[name] = before[name]
+
+
+def _remember_test(name: str, node: ast.expr, frame: Frame) -> None:
+    """Note what `name` tells about other names, if it was bound to an undecided test of them."""
+    if not isinstance(node, (ast.Compare, ast.BoolOp, ast.UnaryOp, ast.Call)) or isinstance(
+        frame.variables[name], Const
+    ):
+        return
+    names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and n.id in frame.variables}
+    if name in names:  # the test is of what the name meant before
+        return
+    frame.tests[name] = Test(node, {n: frame.variables[n] for n in (*sorted(names), name)})
 
 
 def _only_raises(body: list[ast.stmt]) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeAlias
 
 from vllm_lint.analyzer import decisions, operators
@@ -253,7 +254,7 @@ def _unsqueeze(call: TorchCall) -> Value:
     if shape is None or dim is None:
         return call.result(None, exact=False)
     at = dim if dim >= 0 else dim + len(shape) + 1
-    return call.result((*shape[:at], ONE, *shape[at:]))
+    return replace(call.result((*shape[:at], ONE, *shape[at:])), open=call.tensor.open)
 
 
 def _squeeze(call: TorchCall) -> Value:

@@ -88,14 +88,44 @@ def test_cached_functions_are_traced_however_often_they_ran(tmp_path: Path, deco
         # (3, n) and (n,) are told apart by the rank, which a parameter alone does not give.
         ("p = positions[0] if positions.ndim == 2 else positions\nif p.shape[-1] != x.shape[0]: raise ValueError", []),
         ("if positions.ndim == 2 and positions.shape[0] != 3: raise ValueError", []),
-        ("outer = x.shape[:-2]\ny = x.view(-1, x.shape[-2], 8)\nreturn y.view(*outer, x.shape[-2], 8)", []),
-        ("if x.shape[-2] == 4: return x * 2", []),
+        ("two = positions.ndim == 2\nif two and positions.shape[0] != 3: raise ValueError", []),
     ],
 )
 def test_a_rank_that_is_assumed_decides_nothing(tmp_path: Path, body: str, expected: list[str]) -> None:
     arguments = "x: torch.Tensor, positions: torch.Tensor"
     ids = '@support_torch_compile(dynamic_arg_dims={"x": {0: "n"}, "positions": {0: "n"}})'
     assert codes(found(tmp_path, f"{body}\nreturn x", arguments, ids)) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("two = x.ndim == 2\nif two and x.shape[0] > 64: return x * 2", ["VL201"]),
+        ("three = x.dim() == 3\nif three and x.shape[0] > 64: return x * 2", ["VL201"]),
+        ("if len(x.shape) != 2 and x.shape[0] > 64: return x * 2", ["VL201"]),
+        ("if x.ndim == 3: x = x[0]\nif x.shape[0] > 64: return x * 2", ["VL201"]),
+        ("rows = x.shape[0] > 64\nx = x[:, 0]\nif rows: return x * 2", ["VL201"]),
+    ],
+)
+def test_a_rank_that_is_asked_for_keeps_the_rows(tmp_path: Path, body: str, expected: list[str]) -> None:
+    assert codes(found(tmp_path, f"{body}\nreturn x")) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("mrope = positions.ndim == 2\nif mrope and positions.shape[0] != 3: return x * 2", []),
+        ("mrope = positions.ndim == 2\npositions = x\nif mrope and positions.shape[0] != 3: return x * 2", ["VL201"]),
+        (
+            "mrope = positions.ndim == 2\nmrope = self.fast\nif mrope and positions.shape[0] != 3: return x * 2",
+            ["VL201"],
+        ),
+        ("plain = positions.ndim == 1\nif plain and positions.shape[0] != 3: return x * 2", ["VL201"]),
+    ],
+)
+def test_what_a_variable_tells_about_a_rank(tmp_path: Path, body: str, expected: list[str]) -> None:
+    last = '@support_torch_compile(dynamic_arg_dims={"x": 0, "positions": -1})'
+    assert codes(found(tmp_path, f"{body}\nreturn x", "x: torch.Tensor, positions: torch.Tensor", last)) == expected
 
 
 def test_an_assumed_rank_gives_way_to_a_known_one(tmp_path: Path) -> None:
