@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.fx.experimental.symbolic_shapes import ConstraintViolationError, GuardOnDataDependentSymNode
 
-from vllm_lint.runtime_verifier.constraints import Constraint, NotUnderstood, readable_source
+from vllm_lint.runtime_verifier.constraints import Constraint, readable_source
 from vllm_lint.runtime_verifier.evidence import Evidence, place_of
 from vllm_lint.runtime_verifier.outcomes import (
     Backend,
@@ -29,7 +29,9 @@ from vllm_lint.runtime_verifier.outcomes import (
     ShapeGuard,
     Specialized,
 )
-from vllm_lint.runtime_verifier.standins import Dims
+from vllm_lint.runtime_verifier.regions import Region
+from vllm_lint.runtime_verifier.size_guards import judge
+from vllm_lint.runtime_verifier.state_guards import StateGuards
 from vllm_lint.runtime_verifier.syncs import scan
 
 #: The range of token counts that the strict mode insists on. 2, because 0 and 1 are specialised anyway.
@@ -44,6 +46,7 @@ class Capture:
 
     call: Callable[..., Any] | None
     outcomes: list[Outcome]
+    guards: StateGuards = field(default_factory=StateGuards)
 
 
 @dataclass
@@ -70,59 +73,64 @@ class _Recorder:
         return torch._dynamo.lookup_backend(self.backend)(graph, inputs)
 
 
-def capture(
-    module: torch.nn.Module,
-    inputs: Mapping[str, Any],
-    dims: Dims,
-    tokens: int,
-    mode: Mode = "backed",
-    backend: Backend = "eager",
-) -> Capture:
-    """Capture `module.forward` with `inputs` of `tokens` tokens, run it once, and say what the capture found."""
+def capture(region: Region, tokens: int, mode: Mode = "backed", backend: Backend = "eager") -> Capture:
+    """Capture the forward of `region` with inputs of `tokens` tokens, run it once, and say what the capture found.
+
+    Raises:
+        NotReached: the region has no inputs for so many tokens.
+    """
     torch._dynamo.reset()
-    mark(inputs, dims, mode)
-    if mode == "breaks":
-        return _all_breaks(module, inputs)
-    recorder = _Recorder(mode, backend)
+    inputs = region.inputs(tokens)
+    mark(inputs, region, mode)
+    with region.context(tokens):
+        return _all_breaks(region, inputs) if mode == "breaks" else _full_graph(region, inputs, mode, backend)
+
+
+def _full_graph(region: Region, inputs: Mapping[str, Any], mode: Mode, backend: Backend) -> Capture:
+    recorder, guards = _Recorder(mode, backend), StateGuards()
     call = torch.compile(
-        module.forward,
-        fullgraph=True,
-        dynamic=False,
-        backend=recorder,
-        options={"guard_filter_fn": torch.compiler.skip_all_guards_unsafe},
+        region.forward, fullgraph=True, dynamic=False, backend=recorder, options={"guard_filter_fn": guards}
     )
-    with Evidence() as evidence:
+    oblivious = torch.fx.experimental._config.patch(backed_size_oblivious=mode == "oblivious")
+    with Evidence() as evidence, oblivious:
         try:
             call(**inputs)
         except Exception as error:  # noqa: BLE001 - every failure of a capture is a result
-            return Capture(None, list(_failures(error, mode, evidence)))
+            return Capture(None, list(_failures(error, mode, evidence)), guards)
     if recorder.graph is None:
-        return Capture(None, [CaptureFailed(mode, "forward holds no tensor operation, so there is no graph")])
+        return Capture(None, [CaptureFailed(mode, "forward holds no tensor operation, so there is no graph")], guards)
     outcomes: list[Outcome] = []
     if mode == "backed":
-        outcomes += [*_guards(evidence, mode, tokens), *scan(recorder.graph)]
+        outcomes += [*_guards(evidence, mode), *scan(recorder.graph), *guards.of_steps()]
     for text in dict.fromkeys(recorder.asserts):
         stack = evidence.guard_stack(text)
         outcomes.append(RuntimeAssert(mode, Constraint(text).readable(recorder.names), stack[-1] if stack else None))
-    return Capture(call, outcomes)
+    return Capture(call, outcomes, guards)
 
 
-def mark(inputs: Mapping[str, Any], dims: Dims, mode: Mode) -> None:
+def mark(inputs: Mapping[str, Any], region: Region, mode: Mode) -> None:
     """Mark the declared dims of every tensor in `inputs`, in place."""
-    for name, by_dim in dims.items():
-        value = inputs.get(name)
-        if value is None:
-            continue
-        for tensor in value.tensors.values() if hasattr(value, "tensors") else (value,):
+    for name, by_dim in region.dims.items():
+        for tensor in _tensors(inputs.get(name)):
             for dim, shape_id in by_dim.items():
                 _mark(tensor, dim % tensor.ndim, shape_id, mode)
+    for name, dims in region.unbacked.items():
+        for tensor in _tensors(inputs.get(name)):
+            for dim in dims:
+                _mark(tensor, dim % tensor.ndim, None, "unbacked")
+
+
+def _tensors(value: Any) -> tuple[torch.Tensor, ...]:
+    if value is None:
+        return ()
+    return tuple(value.tensors.values()) if hasattr(value, "tensors") else (value,)
 
 
 def _mark(tensor: torch.Tensor, dim: int, shape_id: str | None, mode: Mode) -> None:
     if mode in ("unbacked", "shared-unbacked"):
         options: dict[str, Any] = {"hint_override": tensor.size(dim)}
         if mode == "shared-unbacked":
-            shape_id = _SHARED_SHAPE_ID
+            shape_id = f"{_SHARED_SHAPE_ID}_{tensor.size(dim)}"
         if shape_id is not None:
             options["shape_id"] = shape_id
         supported = {k: v for k, v in options.items() if k in _MARK_UNBACKED_OPTIONS}
@@ -133,20 +141,12 @@ def _mark(tensor: torch.Tensor, dim: int, shape_id: str | None, mode: Mode) -> N
         torch._dynamo.mark_dynamic(tensor, dim)
 
 
-def _guards(evidence: Evidence, mode: Mode, tokens: int) -> Iterator[ShapeGuard]:
+def _guards(evidence: Evidence, mode: Mode) -> Iterator[ShapeGuard]:
     """The guards that some number of tokens breaks; a guard that holds for all of them is benign."""
-    counts = frozenset(s for s, value in evidence.values.items() if value == tokens)
-    first = dict(reversed(evidence.guards))  # the same condition may be asked again further on
-    for text, stack in reversed(first.items()):
-        constraint = Constraint(text)
-        expression = constraint.readable(evidence.names)
-        try:
-            undecided = not constraint.symbols & counts
-            failing = () if undecided else constraint.fails_at(counts, evidence.values)
-        except NotUnderstood:
-            undecided, failing = True, ()
-        if failing or undecided:
-            yield ShapeGuard(mode, expression, failing, undecided, stack)
+    for compilation in evidence.trace.compilations:
+        for judged in judge(compilation):
+            if judged.is_harmful:
+                yield ShapeGuard(mode, judged.expression, judged.fails_at, judged.undecided, judged.guard.stack)
 
 
 def _failures(error: BaseException, mode: Mode, evidence: Evidence) -> Iterator[Outcome]:
@@ -179,8 +179,8 @@ def _violations(text: str, mode: Mode, evidence: Evidence) -> Iterator[Outcome]:
         yield CaptureFailed(mode, text.splitlines()[0])
 
 
-def _all_breaks(module: torch.nn.Module, inputs: Mapping[str, Any]) -> Capture:
-    call = torch.compile(module.forward, dynamic=False, backend="eager")
+def _all_breaks(region: Region, inputs: Mapping[str, Any]) -> Capture:
+    call = torch.compile(region.forward, dynamic=False, backend="eager")
     failures: list[Outcome] = []
     # As a full graph does: scalars and dynamic output shapes are captured instead of breaking.
     options = torch._dynamo.config.patch(capture_scalar_outputs=True, capture_dynamic_output_shape_ops=True)

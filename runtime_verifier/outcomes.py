@@ -9,12 +9,19 @@ from typing import Literal, Union
 
 import msgspec
 
-Mode = Literal["backed", "strict", "unbacked", "shared-unbacked", "breaks"]
-"""How the token dims were marked: as vLLM does by default, with a range that must hold whole, as vLLM does under
-`dynamic_shapes_config.type=unbacked`, the same with one symbol for all token dims, or without `fullgraph`."""
+Mode = Literal["backed", "oblivious", "strict", "unbacked", "shared-unbacked", "breaks"]
+"""How the token dims were marked: as vLLM does by default, as it does under `dynamic_shapes_config.type=
+backed_size_oblivious`, with a range that must hold whole, as vLLM does under `type=unbacked`, the same with one symbol
+for all token dims, or without `fullgraph`."""
 
 Backend = Literal["eager", "aot_eager", "inductor"]
 """What runs the captured graph: the Dynamo graph as it is, AOTAutograd's, or Inductor's code."""
+
+
+def line_of(error: BaseException) -> str:
+    """An exception in one line."""
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -86,16 +93,26 @@ class GraphSync(msgspec.Struct, frozen=True, tag=True):
     place: Place | None = None
 
 
+class StateGuard(msgspec.Struct, frozen=True, tag=True):
+    """Something that changes from step to step was a constant to the capture; vLLM drops the guard on it."""
+
+    source: str
+    expression: str
+    place: Place | None = None
+
+
 class WrongAnswer(msgspec.Struct, frozen=True, tag=True):
     """Replay with guards dropped gave other outputs, inputs or module state than eager.
 
-    `max_difference` is None where shapes, types or state differ instead of numbers.
+    `max_difference` is None where shapes, types or state differ instead of numbers; `scale` is the largest number of
+    eager there.
     """
 
     backend: Backend
     sizes: tuple[int, ...]
     max_difference: float | None
     detail: str
+    scale: float | None = None
 
 
 class CheckLost(msgspec.Struct, frozen=True, tag=True):
@@ -155,6 +172,7 @@ Outcome = Union[
     ShapeGuard,
     RuntimeAssert,
     GraphSync,
+    StateGuard,
     WrongAnswer,
     CheckLost,
     ReplayFailed,
@@ -166,15 +184,36 @@ Outcome = Union[
 ]
 
 
-class Result(msgspec.Struct, frozen=True):
-    """Everything one job found. `replayed` holds the sizes at which a replay was compared with eager."""
+class Part(msgspec.Struct, frozen=True):
+    """What was found about one compiled forward of a target.
 
-    target: str
+    `replayed` holds the sizes at which a replay was compared with eager, `logs` the trace log of each pass, by mode.
+    """
+
+    name: str
+    place: Place | None
     outcomes: tuple[Outcome, ...]
     replayed: tuple[int, ...] = ()
+    logs: dict[Mode, str] = {}
+
+
+class Result(msgspec.Struct, frozen=True):
+    """Everything one job found. `whole` is about the target itself: why there are no parts, or not all of them."""
+
+    target: str
+    parts: tuple[Part, ...] = ()
+    whole: tuple[Outcome, ...] = ()
     seconds: float = 0.0
+    memory: int = 0
+    """Peak of the process in bytes, what the server had imported included."""
     torch: str = ""
+    vllm: str = ""
     platform: str = "cpu"
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """Of all parts, and of the whole."""
+        return (*(o for part in self.parts for o in part.outcomes), *self.whole)
 
     @property
     def clean(self) -> bool:
@@ -185,6 +224,7 @@ class Result(msgspec.Struct, frozen=True):
         """
         harmless = (ShapeGuard, RuntimeAssert, RangeViolated)
         return all(
-            isinstance(o, harmless) or getattr(o, "mode", None) in ("strict", "unbacked", "shared-unbacked")
+            isinstance(o, harmless)
+            or getattr(o, "mode", None) in ("oblivious", "strict", "unbacked", "shared-unbacked")
             for o in self.outcomes
         )

@@ -109,6 +109,17 @@ class Pool:
             self._server.stdin.flush()
 
     def _read(self) -> None:
+        reason = _ENDED
+        try:
+            self._read_replies()
+        except msgspec.DecodeError as error:
+            reason = f"the worker process said something else than a reply: {error}"
+        with self._lock:
+            left, self._futures = list(self._futures.values()), {}
+        for future in left:
+            future.set_exception(WorkerError(reason))
+
+    def _read_replies(self) -> None:
         assert self._server.stdout is not None
         for line in self._server.stdout:
             reply = msgspec.json.decode(line, type=Reply)
@@ -120,10 +131,6 @@ class Pool:
                 future.set_result(reply.result)
             else:
                 future.set_exception(WorkerError(reply.failure))
-        with self._lock:
-            left, self._futures = list(self._futures.values()), {}
-        for future in left:
-            future.set_exception(WorkerError(_ENDED))
 
 
 def _start(python: str, cache: str) -> subprocess.Popen[bytes]:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
-from vllm_lint.runtime_verifier.outcomes import Backend, CheckLost, Outcome, ReplayFailed, WrongAnswer
+from vllm_lint.runtime_verifier.outcomes import Backend, CheckLost, Outcome, ReplayFailed, WrongAnswer, line_of
+from vllm_lint.runtime_verifier.regions import NotReached, Region
+from vllm_lint.runtime_verifier.snapshot import Snapshot, plain, state
 
 #: Eager and compiled code may round differently; a wrong branch differs by far more.
 RELATIVE, ABSOLUTE = 1e-3, 1e-4
+#: The same for numbers of 16 bits and less.
+COARSE = 2e-2
 
 
 @dataclass
 class _Difference:
     detail: str
     amount: float | None = None
+    scale: float | None = None
 
 
 @dataclass
@@ -27,44 +33,72 @@ class _Tally:
     sizes: list[int] = field(default_factory=list)
     detail: str = ""
     amount: float | None = None
+    scale: float | None = None
 
-    def add(self, n: int, detail: str, amount: float | None = None) -> None:
+    def add(self, n: int, detail: str, amount: float | None = None, scale: float | None = None) -> None:
         self.sizes.append(n)
         self.detail = self.detail or detail
-        if amount is not None:
-            self.amount = max(amount, self.amount or 0.0)
+        if amount is not None and amount >= (self.amount or 0.0):
+            self.amount, self.scale = amount, scale
 
 
 def replay(
-    module: torch.nn.Module,
-    call: Callable[..., Any],
-    reference: torch.nn.Module,
-    inputs: Callable[[int], Mapping[str, Any]],
-    sizes: Sequence[int],
-    backend: Backend = "eager",
-) -> Iterator[Outcome]:
-    """Compare `call`, captured from `module`, with eager `reference` at every number of tokens in `sizes`.
+    region: Region, call: Callable[..., Any], sizes: Sequence[int], backend: Backend = "eager"
+) -> tuple[tuple[int, ...], list[Outcome]]:
+    """Compare `call`, captured from `region`, with eager at every number of tokens in `sizes`.
 
-    Both modules must have lived through the same calls before. Outputs, inputs that were written to, and the
-    attributes of the module are compared.
+    Outputs, inputs that were written to, and the attributes of the module are compared; both begin with the state that
+    the step before left. Returns the sizes that the model has inputs for, and what differs.
     """
     wrong, lost, failed = _Tally(), _Tally(), _Tally()
+    compared = []
     for n in sizes:
-        expected = _run(reference.forward, reference, inputs(n))
-        actual = _run(call, module, inputs(n))
+        start = Snapshot(region.module)
+        try:
+            given, again = region.inputs(n), region.inputs(n)
+        except NotReached:
+            continue
+        compared.append(n)
+        start.restore()
+        with region.context(n):
+            with _eager():
+                expected = _run(region.forward, region.module, given)
+            start.restore()
+            actual = _run(call, region.module, again)
         if isinstance(expected, Exception):
             if not isinstance(actual, Exception):
-                lost.add(n, _message(expected))
+                lost.add(n, line_of(expected))
         elif isinstance(actual, Exception):
-            failed.add(n, _message(actual))
+            failed.add(n, line_of(actual))
         elif difference := _compare(expected, actual, ""):
-            wrong.add(n, difference.detail, difference.amount)
+            wrong.add(n, difference.detail, difference.amount, difference.scale)
+    outcomes: list[Outcome] = []
     if wrong.sizes:
-        yield WrongAnswer(backend, tuple(wrong.sizes), wrong.amount, wrong.detail)
+        outcomes.append(WrongAnswer(backend, tuple(wrong.sizes), wrong.amount, wrong.detail, wrong.scale))
     if lost.sizes:
-        yield CheckLost(backend, tuple(lost.sizes), lost.detail)
+        outcomes.append(CheckLost(backend, tuple(lost.sizes), lost.detail))
     if failed.sizes:
-        yield ReplayFailed(backend, tuple(failed.sizes), failed.detail)
+        outcomes.append(ReplayFailed(backend, tuple(failed.sizes), failed.detail))
+    return tuple(compared), outcomes
+
+
+def eager_outcome(region: Region, tokens: int) -> tuple[tuple[str, ...], Exception | None]:
+    """Run forward without compilation: the attributes that it leaves with another value, and what it raises."""
+    inputs = region.inputs(tokens)
+    before = state(region.module)
+    with region.context(tokens), _eager():
+        outcome = _run(region.forward, region.module, inputs)
+    if isinstance(outcome, Exception):
+        return (), outcome
+    after = outcome["state"]
+    same = {name for name in before.keys() & after.keys() if _compare(before[name], after[name], name) is None}
+    return tuple(sorted(after.keys() - same)), None
+
+
+def _eager() -> AbstractContextManager[object]:
+    """Single operators that vLLM or the model compiles by themselves run as they are written."""
+    stance: AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
+    return stance
 
 
 def compare_eager(
@@ -77,14 +111,14 @@ def compare_eager(
         actual = _run(module.forward, None, inputs(n))
         if not isinstance(expected, Exception):
             difference = (
-                _Difference(_message(actual))
+                _Difference(line_of(actual))
                 if isinstance(actual, Exception)
                 else _compare(expected["output"], actual["output"], "output")
             )
             if difference:
-                wrong.add(n, f"repair: {difference.detail}", difference.amount)
+                wrong.add(n, f"repair: {difference.detail}", difference.amount, difference.scale)
     if wrong.sizes:
-        yield WrongAnswer("eager", tuple(wrong.sizes), wrong.amount, wrong.detail)
+        yield WrongAnswer("eager", tuple(wrong.sizes), wrong.amount, wrong.detail, wrong.scale)
 
 
 def _run(call: Callable[..., Any], module: torch.nn.Module | None, inputs: Mapping[str, Any]) -> Any:
@@ -93,34 +127,7 @@ def _run(call: Callable[..., Any], module: torch.nn.Module | None, inputs: Mappi
         output = call(**inputs)
     except Exception as error:  # noqa: BLE001 - raising is an answer, to be compared with the other side's
         return error
-    return {"output": _plain(output), "inputs": _plain(dict(inputs)), "state": _state(module) if module else {}}
-
-
-def _message(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"
-
-
-def _plain(value: Any) -> Any:
-    """Tensors copied, containers as dicts and lists, everything else as it is."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().clone()
-    if isinstance(value, Mapping):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    return _plain(value.tensors) if hasattr(value, "tensors") else value
-
-
-def _state(module: torch.nn.Module) -> dict[str, Any]:
-    simple = (bool, int, float, str, type(None), torch.Tensor, list, dict, tuple)
-    attributes = {
-        f"{prefix}.{name}": _plain(value)
-        for prefix, part in module.named_modules()
-        for name, value in vars(part).items()
-        if not name.startswith("_") and isinstance(value, simple)
-    }
-    return attributes | {name: _plain(value) for name, value in module.state_dict().items()}
+    return {"output": plain(output), "inputs": plain(dict(inputs)), "state": state(module) if module else {}}
 
 
 def _compare(expected: Any, actual: Any, where: str) -> _Difference | None:
@@ -144,14 +151,16 @@ def _compare_tensors(expected: torch.Tensor, actual: torch.Tensor, where: str) -
     if expected.shape != actual.shape or expected.dtype != actual.dtype:
         return _Difference(f"{where}: {_kind(actual)} instead of {_kind(expected)}")
     if expected.is_floating_point() or expected.is_complex():
-        if torch.allclose(expected, actual, RELATIVE, ABSOLUTE, equal_nan=True):
+        relative = RELATIVE if expected.dtype in (torch.float32, torch.float64) else COARSE
+        if torch.allclose(expected, actual, relative, ABSOLUTE, equal_nan=True):
             return None
         amount = float((expected - actual).abs().nan_to_num(float("inf")).max())
     elif torch.equal(expected, actual):
         return None
     else:
         amount = float((expected.double() - actual.double()).abs().max())
-    return _Difference(f"{where}: values differ", amount)
+    scale = float(expected.double().abs().nan_to_num(0.0).max())
+    return _Difference(f"{where}: values differ", amount, scale)
 
 
 def _kind(tensor: torch.Tensor) -> str:

@@ -118,7 +118,7 @@ class _Server:
         return os.waitstatus_to_exitcode(status)
 
     def _answer(self, child: _Child, outcome: Outcome) -> None:
-        self.send(Reply(child.request.number, Result(child.request.job.target, (outcome,))))
+        self.send(Reply(child.request.number, Result(child.request.job.target, whole=(outcome,))))
 
 
 def _kill(pid: int) -> None:

@@ -16,11 +16,10 @@ from typing import Any
 
 import torch
 
+from vllm_lint.runtime_verifier.regions import Dims
+
 DIMS_ATTRIBUTE = "_vllm_lint_dims"
 IGNORE_ATTRIBUTE = "_vllm_lint_ignored"
-
-Dims = Mapping[str, Mapping[int, "str | None"]]
-"""Argument name to dynamic dim to the shape id it was declared with."""
 
 
 class IntermediateTensors:
@@ -55,6 +54,11 @@ def declared_dims(cls: type, dynamic_arg_dims: Mapping[str, Any] | None) -> Dims
     for name in dynamic_arg_dims:
         if name not in parameters:
             raise ValueError(f"Argument {name} not found in the forward method of {cls}")
+    return normalised_dims(dynamic_arg_dims)
+
+
+def normalised_dims(dynamic_arg_dims: Mapping[str, int | list[int] | dict[int, str]]) -> Dims:
+    """The argument of that name in the one form that says everything."""
     return {name: _normalised(dims) for name, dims in dynamic_arg_dims.items()}
 
 

@@ -1,19 +1,20 @@
-"""Builds the module that a job names, and its inputs."""
+"""Builds what a job names: the regions that vLLM would compile."""
 
 from __future__ import annotations
 
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from vllm_lint.runtime_verifier import standins
-from vllm_lint.runtime_verifier.outcomes import EagerFailed
+from vllm_lint.runtime_verifier.jobs import Job
+from vllm_lint.runtime_verifier.outcomes import EagerFailed, line_of
+from vllm_lint.runtime_verifier.regions import Dims, Region
 
 HIDDEN = 8
 """Width of the inputs made for arguments that a module says nothing about."""
@@ -27,18 +28,23 @@ class TargetError(Exception):
         self.outcome = outcome
 
 
-@dataclass(frozen=True)
-class Target:
-    """A module to capture. `build` gives a fresh copy with the same weights every time."""
+def regions(job: Job) -> Iterator[Region]:
+    """The compiled forwards of the target of `job`.
 
-    name: str
-    build: Callable[[], torch.nn.Module]
-    inputs: Callable[[int], dict[str, Any]]
-    dims: standins.Dims
+    Raises:
+        TargetError: it cannot be built, or does not run without compilation either.
+    """
+    if job.provider == "vllm":
+        from vllm_lint.runtime_verifier import vllm_regions
+
+        yield from vllm_regions.regions(job.target, job.trace_size)
+    else:
+        standins.install()
+        yield from (load(job.path, job.target),)
 
 
-def load(path: str, name: str) -> Target:
-    """The target for class `name` of the file at `path`.
+def load(path: str, name: str) -> Region:
+    """The forward of class `name` of the file at `path`, built without arguments.
 
     Raises:
         TargetError: importing or building it raises, or the class is not declared as compiled.
@@ -46,16 +52,12 @@ def load(path: str, name: str) -> Target:
     try:
         module = _import(Path(path))
         cls: type[torch.nn.Module] = getattr(module, name)
-        dims: standins.Dims | None = getattr(cls, standins.DIMS_ATTRIBUTE, None)
+        dims: Dims | None = getattr(cls, standins.DIMS_ATTRIBUTE, None)
     except Exception as error:  # user code may raise anything
-        raise TargetError(EagerFailed("import", _line(error))) from error
+        raise TargetError(EagerFailed("import", line_of(error))) from error
     if dims is None or getattr(cls, standins.IGNORE_ATTRIBUTE, False):
         raise TargetError(EagerFailed("build", f"{name} is not decorated with support_torch_compile"))
     parameters = list(inspect.signature(cls.forward).parameters.values())[1:]
-
-    def build() -> torch.nn.Module:
-        torch.manual_seed(0)
-        return cls()
 
     def inputs(n: int) -> dict[str, Any]:
         torch.manual_seed(n)
@@ -63,11 +65,12 @@ def load(path: str, name: str) -> Target:
         made = {p.name: torch.randn(n, HIDDEN) for p in parameters if p.default is p.empty and p.name not in given}
         return made | {p.name: given[p.name] for p in parameters if p.name in given}
 
+    torch.manual_seed(0)
     try:
-        build()
+        built = cls()
     except Exception as error:
-        raise TargetError(EagerFailed("build", _line(error))) from error
-    return Target(name, build, inputs, dims)
+        raise TargetError(EagerFailed("build", line_of(error))) from error
+    return Region(name, built, dims, inputs)
 
 
 def _import(path: Path) -> Any:
@@ -80,7 +83,3 @@ def _import(path: Path) -> Any:
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     return module
-
-
-def _line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -2,65 +2,149 @@
 
 from __future__ import annotations
 
-import copy
+import re
+import resource
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
+import msgspec
 import torch
 
-from vllm_lint.runtime_verifier import standins
-from vllm_lint.runtime_verifier.capture import capture
+from vllm_lint.runtime_verifier import overlay
+from vllm_lint.runtime_verifier.capture import Capture, capture
 from vllm_lint.runtime_verifier.jobs import Job
-from vllm_lint.runtime_verifier.outcomes import EagerFailed, Outcome, OutOfMemory, Result, ShapeGuard
-from vllm_lint.runtime_verifier.replay import compare_eager, replay
-from vllm_lint.runtime_verifier.targets import Target, TargetError, load
+from vllm_lint.runtime_verifier.outcomes import (
+    Backend,
+    DataDependent,
+    EagerFailed,
+    GraphBreak,
+    Mode,
+    Outcome,
+    OutOfMemory,
+    Part,
+    Result,
+    ShapeGuard,
+    StateGuard,
+    WrongAnswer,
+    line_of,
+)
+from vllm_lint.runtime_verifier.regions import NotReached, Region
+from vllm_lint.runtime_verifier.replay import compare_eager, eager_outcome, replay
+from vllm_lint.runtime_verifier.snapshot import Snapshot
+from vllm_lint.runtime_verifier.targets import TargetError, load, regions
+from vllm_lint.runtime_verifier.trace_writer import write_trace
+
+#: Name of the file that says beside the traces what they cannot.
+RESULT = "result.json"
 
 
 def run(job: Job) -> Result:
     """Capture and replay what `job` names. Whatever the target does short of ending the process is an outcome."""
     started = time.monotonic()
-    standins.install()
-    sizes = tuple(dict.fromkeys((job.trace_size, *job.sizes)))
+    parts: list[Part] = []
+    whole: tuple[Outcome, ...] = ()
     try:
-        with torch.no_grad():
-            outcomes = tuple(_outcomes(load(job.path, job.target), job, sizes))
+        with torch.no_grad(), overlay.installed(job.overlay):
+            for region in regions(job):
+                parts.append(_Work(job, region, len(parts)).part())
     except TargetError as error:
-        outcomes = (error.outcome,)
+        whole = (error.outcome,)
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
-        outcomes = (OutOfMemory(job.memory),)
-    return Result(job.target, outcomes, sizes, time.monotonic() - started, str(torch.__version__))
+        whole = (OutOfMemory(job.memory),)
+    vllm = sys.modules.get("vllm")
+    result = Result(
+        job.target,
+        tuple(parts),
+        whole,
+        time.monotonic() - started,
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        str(torch.__version__),
+        str(getattr(vllm, "__version__", "")),
+        "cuda" if torch.cuda.is_available() else "cpu",
+    )
+    if job.folder:
+        Path(job.folder, RESULT).write_bytes(msgspec.json.encode(result))
+    return result
 
 
-def _outcomes(target: Target, job: Job, sizes: tuple[int, ...]) -> Iterator[Outcome]:
-    reference = target.build()
-    try:
-        reference.forward(**target.inputs(job.trace_size))
-    except Exception as error:
-        if _is_out_of_memory(error):
-            raise
-        yield EagerFailed("forward", f"{type(error).__name__}: {error}".splitlines()[0])
-        return
-    for mode in job.modes:
-        for backend in job.backends if mode == "backed" else ("eager",):
-            module = target.build()
-            captured = capture(module, target.inputs(job.trace_size), target.dims, job.trace_size, mode, backend)
-            if backend == job.backends[0] or captured.call is None:
-                yield from captured.outcomes
-            if captured.call is not None and mode == "backed":
-                at = _sizes(sizes, captured.outcomes)
-                yield from replay(module, captured.call, copy.deepcopy(reference), target.inputs, at, backend)
-    if job.reference is not None:
-        other = load(job.reference, job.target)
-        yield from compare_eager(target.build(), other.build(), other.inputs, sizes)
+class _Work:
+    """The passes over one region."""
+
+    def __init__(self, job: Job, region: Region, number: int) -> None:
+        self._job, self._region, self._number = job, region, number
+        self._start = Snapshot(region.module)
+        self._logs: dict[Mode, str] = {}
+        self._replayed: tuple[int, ...] = ()
+
+    def part(self) -> Part:
+        outcomes = tuple(dict.fromkeys(self._outcomes()))
+        return Part(self._region.name, self._region.place, outcomes, self._replayed, self._logs)
+
+    def _outcomes(self) -> Iterator[Outcome]:
+        job, region = self._job, self._region
+        changed, failure = eager_outcome(region, job.trace_size)
+        if failure is not None:
+            if _is_out_of_memory(failure):
+                raise failure
+            yield EagerFailed("forward", line_of(failure))
+            return
+        found: list[Outcome] = []
+        for mode in job.modes:
+            for backend in job.backends if mode == "backed" else ("eager",):
+                found += self._pass(mode, backend, changed)
+        if job.blame:
+            for mode in _modes_to_blame(found, job.modes):
+                found += self._pass(mode, "eager", changed)
+        yield from found
+        if job.reference is not None:
+            self._start.restore()
+            other = load(job.reference, job.target)
+            yield from compare_eager(region.module, other.module, other.inputs, self._sizes([]))
+
+    def _pass(self, mode: Mode, backend: Backend, changed: tuple[str, ...]) -> Iterator[Outcome]:
+        self._start.restore()
+        is_first = backend == self._job.backends[0]
+        with write_trace(self._log(mode) if is_first else None):
+            try:
+                captured = capture(self._region, self._job.trace_size, mode, backend)
+            except NotReached as error:
+                captured = Capture(None, [EagerFailed("forward", str(error))])
+        if is_first or captured.call is None:
+            yield from captured.outcomes
+        if captured.call is None or mode != "backed":
+            return
+        self._replayed, differences = replay(self._region, captured.call, self._sizes(captured.outcomes), backend)
+        yield from differences
+        if is_first:
+            yield from captured.guards.of_attributes(changed)
+
+    def _log(self, mode: Mode) -> Path | None:
+        if not self._job.folder:
+            return None
+        name = f"{self._number}-{re.sub(r'[^A-Za-z0-9_.-]+', '-', self._region.name)}.{mode}.log"
+        self._logs[mode] = name
+        return Path(self._job.folder, name)
+
+    def _sizes(self, outcomes: list[Outcome]) -> tuple[int, ...]:
+        """The given sizes, and one that breaks each guard that none of them breaks."""
+        sizes = tuple(dict.fromkeys((self._job.trace_size, *self._job.sizes)))
+        guards = (o for o in outcomes if isinstance(o, ShapeGuard))
+        extra = {g.fails_at[0] for g in guards if g.fails_at and not set(sizes) & set(g.fails_at)}
+        return tuple(sorted({*sizes, *extra}))
 
 
-def _sizes(sizes: tuple[int, ...], outcomes: list[Outcome]) -> tuple[int, ...]:
-    """The given sizes, and one that breaks each guard that none of them breaks."""
-    guards = (o for o in outcomes if isinstance(o, ShapeGuard))
-    extra = {g.fails_at[0] for g in guards if g.fails_at and not set(sizes) & set(g.fails_at)}
-    return tuple(sorted({*sizes, *extra}))
+def _modes_to_blame(outcomes: list[Outcome], done: tuple[Mode, ...]) -> Iterator[Mode]:
+    """Passes that say more about a failure: all graph breaks, or where a decision was made without a guard."""
+    if "breaks" not in done and any(isinstance(o, (GraphBreak, DataDependent)) for o in outcomes):
+        yield "breaks"
+    explained = {n for o in outcomes if isinstance(o, ShapeGuard) for n in o.fails_at}
+    wrong = {n for o in outcomes if isinstance(o, WrongAnswer) for n in o.sizes}
+    if "shared-unbacked" not in done and wrong - explained and not any(isinstance(o, StateGuard) for o in outcomes):
+        yield "shared-unbacked"
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

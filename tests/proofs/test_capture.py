@@ -136,7 +136,7 @@ def test_frozen_module_state_is_a_wrong_answer(capture: Capture) -> None:
 
 def test_state_that_is_only_written_is_compared_too(capture: Capture) -> None:
     wrong = only(capture("self.calls += 1\nreturn x * 2", init="self.calls = 0"), WrongAnswer)
-    assert wrong.detail.startswith("state..calls: ")
+    assert wrong.detail.startswith("state.calls: ")
 
 
 def test_an_input_that_is_written_to_is_compared(capture: Capture) -> None:
