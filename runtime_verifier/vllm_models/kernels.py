@@ -1,0 +1,58 @@
+"""What stands in for kernels that a step without requests leaves out.
+
+Without attention metadata, attention returns zeros on CUDA and memory that nobody wrote on CPUs. Then nothing that a
+model does before attention shows in its output, or the output differs from call to call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from vllm import _custom_ops
+
+
+def stand_in(model: torch.nn.Module) -> None:
+    """Have attention without metadata compute something of all its inputs, and skip the tuning of kernels."""
+    for module in model.modules():
+        implementation = getattr(module, "impl", None)
+        if implementation is not None and hasattr(module, "layer_name") and hasattr(implementation, "forward"):
+            implementation.forward = _attention(implementation.forward)
+        if hasattr(module, "_ssd_kernels_warmed_up"):
+            module._ssd_kernels_warmed_up = True
+
+
+def use_torch_linear() -> None:
+    """On CPUs, have linear layers call torch as on CUDA, and not a kernel of oneDNN that wants other strides."""
+    _custom_ops._supports_onednn = False
+
+
+def _attention(forward: Callable[..., Any]) -> Callable[..., Any]:
+    def attention(
+        layer: Any,
+        query: torch.Tensor,
+        key: torch.Tensor | None,
+        value: torch.Tensor | None,
+        kv_cache: Any,
+        attn_metadata: Any,
+        *rest: Any,
+        output: torch.Tensor | None = None,
+        **options: Any,
+    ) -> Any:
+        if attn_metadata is not None or output is None:
+            return forward(layer, query, key, value, kv_cache, attn_metadata, *rest, output=output, **options)
+        return output.copy_(attend_to_itself(query, key, value, output))
+
+    return attention
+
+
+def attend_to_itself(
+    query: torch.Tensor, key: torch.Tensor | None, value: torch.Tensor | None, output: torch.Tensor
+) -> torch.Tensor:
+    """Each token's value, weighted by how well its query and key fit. [tokens, heads, width]."""
+    if key is None or value is None or key.shape[0] != query.shape[0]:
+        return query if query.shape == output.shape else torch.zeros_like(output)
+    groups = query.shape[1] // key.shape[1]
+    weight = (query * key.repeat_interleave(groups, 1)).sum(-1, keepdim=True) * query.shape[-1] ** -0.5
+    return (weight.sigmoid() * value.repeat_interleave(groups, 1)).view_as(output)

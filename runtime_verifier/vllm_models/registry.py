@@ -1,0 +1,75 @@
+"""vLLM's registry of architectures, read in this process."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+import torch
+from vllm.model_executor.models import registry as vllm_registry
+
+Stage = Literal["config", "build", "forward"]
+
+
+class NotBuilt(Exception):
+    """An architecture cannot be built or called. `str(error)` is one line for a user."""
+
+    def __init__(self, stage: Stage, message: str) -> None:
+        super().__init__(message)
+        self.stage: Stage = stage
+
+
+def architectures() -> tuple[str, ...]:
+    """All names that vLLM's registry knows, sorted."""
+    return tuple(sorted(vllm_registry.ModelRegistry.get_supported_archs()))
+
+
+def model_class(architecture: str) -> type[torch.nn.Module]:
+    """The class behind a name.
+
+    Raises:
+        NotBuilt: the name is unknown, or importing the class raises.
+    """
+    entry = vllm_registry.ModelRegistry.models.get(architecture)
+    if entry is None:
+        raise NotBuilt("config", f"vLLM knows no architecture {architecture}{_gone(architecture)}")
+    try:
+        loaded: type[torch.nn.Module] = entry.load_model_cls()
+    except ModuleNotFoundError as error:
+        raise NotBuilt("build", f"needs the package {(error.name or str(error)).partition('.')[0]}") from error
+    except Exception as error:
+        raise NotBuilt("build", one_line(error)) from error
+    return loaded
+
+
+def is_draft(architecture: str) -> bool:
+    """Whether the name is that of a draft head for speculative decoding."""
+    return architecture in vllm_registry._SPECULATIVE_DECODING_MODELS
+
+
+def inspect_in_process() -> None:
+    """Have the registry look at model classes here: it would start a Python process for each."""
+
+    def inspect(entry: Any) -> Any:
+        return vllm_registry._ModelInfo.from_model_cls(entry.load_model_cls())
+
+    vllm_registry._LazyRegisteredModel.inspect_model_cls = inspect
+
+
+def plain(name: str) -> str:
+    """A name without what spelling varies in: case, underscores, hyphens."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def one_line(error: BaseException) -> str:
+    """An exception as one line: what it is, and the first line that says something."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    name = type(error).__name__
+    if name == "ValidationError" and len(lines) > 1:  # pydantic counts the errors first, then names the class
+        lines = lines[1:]
+    return f"{name}: {lines[0]}" if lines else name
+
+
+def _gone(architecture: str) -> str:
+    version = vllm_registry._PREVIOUSLY_SUPPORTED_MODELS.get(architecture)
+    return f": vLLM {version} was the last version to have it" if version else ""

@@ -1,0 +1,80 @@
+"""Adds to a configuration what a model reads from it and nobody gave: one attribute for each failed attempt."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from vllm_lint.runtime_verifier.vllm_models.configs import class_of_type
+from vllm_lint.runtime_verifier.vllm_models.shrink import JSON, MAX_POSITION, size_of
+
+_MISSING = re.compile(r"'(\w*Config)' object has no attribute '(\w+)'")
+
+#: Values for attributes that are no size, by a pattern for their whole name; the first match counts.
+_VALUES: list[tuple[str, Any]] = [
+    (r"\w*(eps|epsilon)", 1e-6),
+    (r"(\w+_)?rope_theta|rotary_emb_base", 10000.0),
+    (r"\w*(partial_rotary_factor|rotary_pct)", 0.5),
+    (r"rope_(parameters|scaling)", {"rope_type": "default", "rope_theta": 10000.0}),
+    (r"hidden_act|\w*activation\w*|\w+_act(_fn)?|act_fn", "silu"),
+    (r"score_func|scoring_func\w*|router_score_function|moe_router_score_function|score_function", "sigmoid"),
+    (r"topk_method", "noaux_tc"),
+    (r"position_embedding_type", "absolute"),
+    (r"norm_topk_prob|route_norm|norm_topk", True),
+    (r"\w*(scale|scaling|scaling_factor|multiplier|factor)", 1.0),
+    (r"\w*(dropout|pdrop|dropout_prob)\w*", 0.0),
+    (r"max_\w*positions?|\w*max_position\w*|\w*context_length|max_length", MAX_POSITION),
+    (r"vision_config|audio_config|text_config|llm_config|speech_config", {}),
+    (r"num_\w*shared_experts?|n_shared_experts|num_shared_expert", 1),
+    (r"\w*(freq|frequency|interval|period|step)", 2),
+    (r"\w*kernel(_size)?|conv_L_cache|\w*conv_size|d_conv|mamba_d_conv", 4),
+    (r"\w*(window|window_size)", 128),
+    (r"\w*token_(id|index)", 1),
+    (r"\w*_layer_ids|\w*_layers|\w*_indexes|\w*_indices", []),
+    (
+        r"(use|is|has|enable|with|apply|add|tie|attention|mlp|qkv|do|no|moe)_\w+|\w*bias|\w*qk_norm|\w*_enabled?|\w+_norm",
+        False,
+    ),
+]
+
+
+def repair(config: JSON, error: BaseException) -> bool:
+    """Add the attribute that `error` misses, in place; whether there was one that was not added before."""
+    for cause in _causes(error):
+        found = _MISSING.search(str(cause))
+        if found is None:
+            continue
+        owner = _owner(config, found[1])
+        if found[2] in owner:
+            return False
+        owner[found[2]] = guess(found[2])
+        return True
+    return False
+
+
+def guess(name: str) -> Any:
+    """A value that an attribute of this name may have."""
+    size = size_of(name)
+    if size is not None:
+        return size
+    return next((value for pattern, value in _VALUES if re.fullmatch(pattern, name)), None)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _owner(config: JSON, class_name: str) -> JSON:
+    """The part of a configuration that an object of the class is made from; the whole if no part is known to be."""
+    for part in config.values():
+        if isinstance(part, dict) and isinstance(part.get("model_type"), str):
+            cls = class_of_type(part["model_type"])
+            if cls is not None and cls.__name__ == class_name:
+                return part
+            inner = _owner(part, class_name)
+            if inner is not part:
+                return inner
+    return config
