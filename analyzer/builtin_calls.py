@@ -37,7 +37,6 @@ from vllm_lint.analyzer.values import (
     inputs_of,
     integer,
     is_static,
-    join,
     options,
     tainted,
     trail_of,
@@ -363,8 +362,7 @@ def _getattr(call: Call) -> Value:
 def _setattr(call: Call) -> Value:
     receiver, name, value = (*call.args, UNKNOWN, UNKNOWN, UNKNOWN)[:3]
     if isinstance(receiver, Instance) and isinstance(name, Const) and isinstance(name.value, str):
-        known = receiver.attributes.get(name.value)
-        receiver.attributes[name.value] = value if known is None else join(known, value)
+        call.context.set_attribute(receiver, name.value, value)
     return NONE
 
 

@@ -32,6 +32,7 @@ from vllm_lint.analyzer.values import (
     Unknown,
     Value,
     choice,
+    may_be,
     options,
 )
 
@@ -162,12 +163,12 @@ class Conditions(Expressions):
             for operand in node.values:
                 self._narrow(operand, frame, truth, found)
         elif isinstance(node, ast.Name):
-            self._keep(node.id, frame, found, lambda v: _may_be(v, truth=truth))
+            self._keep(node.id, frame, found, lambda v: may_be(v, truth=truth))
             test = frame.tests.get(node.id)
             if test is not None and test.holds(frame.variables):
                 self._narrow(test.node, frame, truth, found)
         elif isinstance(node, ast.NamedExpr):
-            self._keep(node.target.id, frame, found, lambda v: _may_be(v, truth=truth))
+            self._keep(node.target.id, frame, found, lambda v: may_be(v, truth=truth))
         elif isinstance(node, ast.Compare) and len(node.ops) == 1 and isinstance(node.left, ast.Name):
             is_none = isinstance(node.comparators[0], ast.Constant) and node.comparators[0].value is None
             if is_none and isinstance(node.ops[0], (ast.Is, ast.IsNot)):
@@ -271,14 +272,3 @@ def _rank_of(node: ast.expr) -> str | None:
 def _within(form: str, operator: str) -> str:
     """The form of a decision inside `operator`: only what an assertion jumps on last becomes part of the graph."""
     return operator if form == "assert" else form
-
-
-def _may_be(value: Value, *, truth: bool) -> bool:
-    """Whether a value can have that truth, as far as None and constants go."""
-    if value == NONE:
-        return not truth
-    if isinstance(value, Const):
-        return bool(value.value) == truth
-    if isinstance(value, (Tensor, Instance, Function, Layer)):
-        return truth
-    return True

@@ -12,7 +12,7 @@ from vllm_lint.analyzer.findings import Confidence, Contract, Span, Step
 from vllm_lint.analyzer.index import Binding, ClassInfo, FunctionInfo, Import, ModuleInfo
 from vllm_lint.analyzer.recording import Path, Recording, Table
 from vllm_lint.analyzer.source import Located
-from vllm_lint.analyzer.values import Function, Scope, Sequence, Trail, Value, trail_of
+from vllm_lint.analyzer.values import Function, Instance, Scope, Sequence, Trail, Value, trail_of
 
 if TYPE_CHECKING:
     import ast
@@ -166,6 +166,10 @@ class Context:
 
     def assign(self, target: ast.expr, value: Value, frame: Frame) -> None:
         """Bind `target` to `value`."""
+        raise NotImplementedError
+
+    def set_attribute(self, instance: Instance, name: str, value: Value) -> None:
+        """Have `instance.name` be `value`, or what it was."""
         raise NotImplementedError
 
     def operate(self, op: ast.operator, left: Value, right: Value, node: Located, frame: Frame) -> Value:

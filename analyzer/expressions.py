@@ -48,6 +48,7 @@ from vllm_lint.analyzer.values import (
     integer,
     is_static,
     join,
+    may_be,
     options,
     tainted,
     trail_of,
@@ -523,7 +524,7 @@ class Expressions(Context):
                 results.append(value)
                 break
             if truth is None:
-                results.append(Const(stop) if isinstance(value, (Bool, Unbacked, Tensor)) else value)
+                results.append(_with_truth(value, stop))
             current = self.narrowed(operand, current, truth=not stop)
         return choice(results)
 
@@ -676,6 +677,18 @@ class Expressions(Context):
             else:
                 kwargs["..."] = value.element if isinstance(value, Mapping) else UNKNOWN
         return self.call(callee, args, kwargs, node, frame)
+
+
+def _with_truth(value: Value, truth: bool) -> Value:
+    """What `value` is where it has that truth."""
+    kept: list[Value] = []
+    for option in options(value):
+        is_bool = isinstance(option, (Bool, Unbacked, Tensor)) or (isinstance(option, Static) and option.type == "bool")
+        if is_bool:
+            kept.append(Const(truth))
+        elif may_be(option, truth=truth):
+            kept.append(option)
+    return choice(kept or [value])
 
 
 def _fold(op: ast.operator, left: Const, right: Const) -> Value:

@@ -77,6 +77,9 @@ _TRANSPARENT = {
     "vllm.ir.op.register_op",
 }
 
+#: What stands for the calling of such a function.
+_OPAQUE_FUNCTION = External("vllm_lint.opaque")
+
 #: Decorators whose functions TorchDynamo does not trace into.
 _OPAQUE = {
     "torch.library.custom_op",
@@ -155,7 +158,7 @@ class Interpreter(Statements):
         itself = (module.name, name)
         own = [b for b in bindings or () if not (isinstance(b, Import) and (b.module, b.attribute) == itself)]
         if own:
-            return choice(self.binding_value(b, frame) for b in own)
+            return choice(_superseded([self.binding_value(b, frame) for b in own]))
         for star in module.star_imports:
             target = self.project.module(star)
             found = self.module_attribute(target, name) if target else None
@@ -213,7 +216,7 @@ class Interpreter(Statements):
         for decorator in reversed(node.decorator_list):
             name = self.qualified_name(decorator, frame)
             if name in _OPAQUE:
-                value = Partial(External("vllm_lint.opaque"), (function,), ())
+                value = Partial(_OPAQUE_FUNCTION, (function,), ())
                 break
             if name in _TRANSPARENT or name.endswith((".setter", ".register", ".register_fake")):
                 continue
@@ -391,7 +394,7 @@ class Interpreter(Statements):
         if isinstance(callee, Instance):
             return self._call_instance(callee, args, kwargs, node, frame)
         if isinstance(callee, Partial):
-            if callee.function == External("vllm_lint.opaque"):
+            if callee.function == _OPAQUE_FUNCTION:
                 return self.opaque_result(callee.arguments[0], args)
             merged = {**dict(callee.keywords), **kwargs}
             return self.call(callee.function, [*callee.arguments, *args], merged, node, frame)
@@ -724,6 +727,19 @@ def _accepts(info: FunctionInfo, args: list[Value], kwargs: dict[str, Value]) ->
 
 def _title(function: Function) -> str:
     return f"{function.owner.name}.{function.info.name}" if function.owner else function.info.name
+
+
+def _superseded(values: list[Value]) -> list[Value]:
+    """What a name means that is bound several times, in order.
+
+    A custom operator that takes the place of an earlier definition is what compiled code is meant to call; the earlier
+    one stands in where the operator's library is missing, and with it what calls it.
+    """
+    for position in range(len(values) - 1, 0, -1):
+        value = values[position]
+        if isinstance(value, Partial) and value.function == _OPAQUE_FUNCTION:
+            return values[position:]
+    return values
 
 
 def _settled(value: Value, label: str) -> Value:

@@ -84,10 +84,17 @@ class Statements(Conditions):
             receiver = self.evaluate(target.value, frame)
             for option in options(receiver):
                 if isinstance(option, Instance):
-                    known = option.attributes.get(target.attr)
-                    option.attributes[target.attr] = value if known is None else join(known, value)
+                    self.set_attribute(option, target.attr, value)
         elif isinstance(target, ast.Subscript):
             self._assign_item(target, value, frame)
+
+    def set_attribute(self, instance: Instance, name: str, value: Value) -> None:
+        """Have `instance.name` be `value`, or what it was."""
+        known = instance.attributes.get(name)
+        # One interpretation follows another, while the capture sees the first call: a counter is still where it began.
+        if not self.quiet and known is not None and len(options(known)) > 1 and _are_numbers(known, value):
+            return
+        instance.attributes[name] = value if known is None else join(known, value)
 
     def _assign_item(self, target: ast.Subscript, value: Value, frame: Frame) -> None:
         receiver = self.evaluate(target.value, frame)
@@ -388,6 +395,10 @@ class Statements(Conditions):
             elif isinstance(target, ast.Subscript) and self.evaluate(target.value, frame) == _ENVIRONMENT:
                 self.emit(LibraryCall, target, frame, name="os.environ.__delitem__")
         return True
+
+
+def _are_numbers(*values: Value) -> bool:
+    return all(isinstance(o, Const) and type(o.value) is int for v in values for o in options(v))
 
 
 def _widen_again(before: dict[str, Value], narrowed: dict[str, Value], after: dict[str, Value]) -> None:

@@ -709,3 +709,14 @@ def anonymous(value: Value) -> Value:
     if isinstance(value, (Int, Bool)):
         return replace(value, inputs=frozenset())
     return value
+
+
+def may_be(value: Value, *, truth: bool) -> bool:
+    """Whether a value can have that truth, as far as None and constants go."""
+    if value == NONE:
+        return not truth
+    if isinstance(value, Const):
+        return bool(value.value) == truth
+    if isinstance(value, (Tensor, Instance, Function, Layer)):
+        return truth
+    return True

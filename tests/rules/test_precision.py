@@ -269,3 +269,58 @@ def test_the_call_of_a_module_is_its_forward(tmp_path: Path) -> None:
         BLOCK = Block()
         """
     assert codes(found(tmp_path, "return BLOCK(x)", before=before)) == ["VL201"]
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        # The operand that is asked is where the answer is frozen; what comes of it is a constant.
+        ("big = x.shape[0] > 64 and self.fast\nreturn x * 2 if big else x", ["VL201"]),
+        ("big = self.fast and x.shape[0] > 64\nreturn x * 2 if big else x", ["VL201"]),
+        ("wide = self.fast and x.shape[-1] > 4\nif wide and x.shape[0] > 64: return x * 2\nreturn x", ["VL201"]),
+    ],
+)
+def test_a_condition_is_reported_once(tmp_path: Path, body: str, expected: list[str]) -> None:
+    assert codes(found(tmp_path, body)) == expected
+
+
+COUNTER = """
+class Layer(nn.Module):
+    def __init__(self, save: bool):
+        super().__init__()
+        self.save = save
+        self.calls = 0
+    def forward(self, x):
+        before = self.calls
+        self.calls = (before + 1) % 16
+        wrapped = self.calls == 0 and before == {last}
+        if wrapped and self.save:
+            logger.info('a full round')
+        return x
+layer = Layer(True)
+"""
+
+
+@pytest.mark.parametrize(("last", "expected"), [(15, []), (0, ["VL104"])])
+def test_a_counter_is_where_it_began(tmp_path: Path, last: int, expected: list[str]) -> None:
+    before = COUNTER.format(last=last).replace("% 16", "% 1" if last == 0 else "% 16")
+    assert codes(found(tmp_path, "for i in range(20): x = layer(x + i)\nreturn x", before=before)) == expected
+
+
+STAND_IN = """
+def probe():
+    logger.info('not there')
+    return None
+def quantize(x):
+    return probe() or x
+if {condition}:
+    @torch.library.custom_op('own::quantize', mutates_args=())
+    def quantize_fast(x: torch.Tensor) -> torch.Tensor:
+        return x
+"""
+
+
+@pytest.mark.parametrize(("name", "expected"), [("quantize", []), ("quantize_fast", ["VL104"])])
+def test_an_operator_supersedes_what_stands_in_for_it(tmp_path: Path, name: str, expected: list[str]) -> None:
+    before = STAND_IN.format(condition="torch.cuda.is_available()").replace("quantize_fast", name)
+    assert codes(found(tmp_path, "return quantize(x)", before=before)) == expected
