@@ -14,6 +14,7 @@ from vllm_lint.cli.errors import EXIT_INTERRUPTED, Failure, leave_closed_pipe
 #: Command name to its module (which holds a click command named `command`) and the line shown by --help.
 COMMANDS = {
     "check": ("vllm_lint.cli.check", "Check files and folders (the default command)."),
+    "verify": ("vllm_lint.cli.verify", "Capture models as vLLM does, and report what is wrong at other sizes."),
     "trace": ("vllm_lint.cli.trace", "Report what the TORCH_TRACE logs of a run show."),
     "explain": ("vllm_lint.cli.explain", "Show the documentation of one rule."),
     "rules": ("vllm_lint.cli.rules", "List all rules."),

@@ -12,8 +12,7 @@ import click
 
 from vllm_lint.analyzer.engine import CheckResult, FileReport
 from vllm_lint.analyzer.facts import RootReport
-from vllm_lint.analyzer.findings import Contract, ToolError
-from vllm_lint.analyzer.rule import Rule
+from vllm_lint.analyzer.findings import ToolError
 from vllm_lint.cli import tlparse
 from vllm_lint.cli.check import checked, wanted
 from vllm_lint.cli.console import ColorMode
@@ -21,13 +20,13 @@ from vllm_lint.cli.errors import EXIT_ERROR, EXIT_FINDINGS, EXIT_NOTHING, Failur
 from vllm_lint.cli.options import configuration_options, make_plan
 from vllm_lint.cli.output.summary import error_line, plural
 from vllm_lint.cli.report import Report, report_options
+from vllm_lint.cli.rule_facts import rule_facts
 from vllm_lint.cli.sources import Sources
 from vllm_lint.rules.catalogue import RULES
 from vllm_lint.runtime_verifier import trace_join, verdicts
 from vllm_lint.runtime_verifier.size_guards import judge
 from vllm_lint.runtime_verifier.trace_evidence import Compilation, TraceEvidence
 from vllm_lint.runtime_verifier.trace_log import NoLogs, TraceLog, find_logs
-from vllm_lint.runtime_verifier.verdicts import RuleFacts
 
 Compilations = list[tuple[str, Compilation]]
 
@@ -73,7 +72,7 @@ def command(
     sources = Sources(plan.settings.base, [f.path for f in static.files] if static else [])
     for _, compilation in compilations:
         sources.learn(compilation.graph_lines)
-    found = verdicts.find(compilations, {rule.meta.code: _facts(rule) for rule in RULES}, sources)
+    found = verdicts.merge(verdicts.find(compilations, rule_facts(), sources))
     # A rule that was not asked for is silent here too; what no rule predicts always speaks.
     silent = {rule.meta.code for rule in RULES} - {rule.meta.code for rule in plan.rules}
     is_wanted = wanted(plan)
@@ -110,13 +109,6 @@ def _read(logs: Iterable[TraceLog]) -> tuple[Compilations, int]:
             log.unreadable += evidence.not_understood
             events += len(evidence.compilations)
     return compilations, events
-
-
-def _facts(rule: type[Rule]) -> RuleFacts:
-    meta = rule.meta
-    severities = {contract: rule().severity_under(contract) for contract in Contract}
-    bound = {contract: severity for contract, severity in severities.items() if severity is not None}
-    return RuleFacts(meta.code, meta.name, meta.promise, bound, meta.graph_breaks)
 
 
 def _roots(compilations: Compilations, sources: Sources) -> tuple[RootReport, ...]:

@@ -133,6 +133,20 @@ class Pool:
                 future.set_exception(WorkerError(reply.failure))
 
 
+def architectures(python: str = sys.executable) -> tuple[str, ...]:
+    """The names in vLLM's registry, as `python` has it.
+
+    Raises:
+        VerifierUnavailable: it has no vLLM.
+    """
+    command = [python, "-m", "vllm_lint.runtime_verifier.vllm_models.registry"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    if done.returncode:
+        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        raise VerifierUnavailable(f"cannot list vLLM's architectures with {python}: {''.join(last)}")
+    return msgspec.json.decode(done.stdout, type=tuple[str, ...])
+
+
 def _start(python: str, cache: str) -> subprocess.Popen[bytes]:
     command = [python, "-m", "vllm_lint.runtime_verifier.server", cache]
     try:

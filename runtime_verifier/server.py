@@ -41,6 +41,7 @@ class _Server:
         self._selector = selectors.DefaultSelector()
         self._children: dict[int, _Child] = {}
         self._inductor_warm = False
+        self._vllm_warm = False
 
     def serve(self) -> None:
         self._selector.register(0, selectors.EVENT_READ)
@@ -77,6 +78,11 @@ class _Server:
 
             warm_up_inductor()
             self._inductor_warm = True
+        if request.job.provider == "vllm" and not self._vllm_warm:
+            from vllm_lint.runtime_verifier.warmup import warm_up_vllm
+
+            warm_up_vllm()
+            self._vllm_warm = True
         reader, writer = os.pipe()
         pid = os.fork()
         if pid == 0:

@@ -45,8 +45,8 @@ class RuleFacts:
 
 
 @dataclass(frozen=True)
-class _Shown:
-    """One thing that one compilation shows."""
+class Shown:
+    """One thing that one capture shows."""
 
     code: str
     stack: tuple[Place, ...]
@@ -56,6 +56,8 @@ class _Shown:
     verdict: Verdict = "confirmed"
     name: str = ""
     """Name in place of a rule's."""
+    promise: Promise = Promise.CAPTURE
+    """The promise that is broken, where no rule says so."""
 
 
 def contract_of(compilation: Compilation) -> Contract:
@@ -65,15 +67,20 @@ def contract_of(compilation: Compilation) -> Contract:
 
 def find(
     compilations: Iterable[tuple[str, Compilation]], rules: Mapping[str, RuleFacts], sources: Sources
-) -> tuple[Finding, ...]:
-    """Findings of all compilations, each with the name of its log; what several of them show is told once."""
-    merged: dict[tuple[str, str, int], Finding] = {}
+) -> Iterator[Finding]:
+    """What each compilation shows, with the name of its log."""
     for log, compilation in compilations:
         for shown in _shown(compilation, rules):
-            finding = _finding(shown, compilation, log, rules, sources)
-            key = (finding.code, finding.path, finding.line)
-            known = merged.get(key)
-            merged[key] = finding if known is None else _merge(known, finding)
+            yield finding_of(shown, compilation, log, rules, sources)
+
+
+def merge(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """One finding for what several captures show, in source order."""
+    merged: dict[tuple[str, str, int], Finding] = {}
+    for finding in findings:
+        key = (finding.code, finding.path, finding.line)
+        known = merged.get(key)
+        merged[key] = finding if known is None else _merge(known, finding)
     return tuple(sorted(merged.values(), key=lambda finding: finding.sort_key))
 
 
@@ -90,9 +97,10 @@ def _merge(known: Finding, other: Finding) -> Finding:
     )
 
 
-def _finding(
-    shown: _Shown, compilation: Compilation, log: str, rules: Mapping[str, RuleFacts], sources: Sources
+def finding_of(
+    shown: Shown, compilation: Compilation, log: str, rules: Mapping[str, RuleFacts], sources: Sources
 ) -> Finding:
+    """The finding for what one compilation shows."""
     contract = contract_of(compilation)
     rule = rules.get(shown.code)
     severity = rule.severities.get(contract) if rule else None
@@ -107,7 +115,7 @@ def _finding(
         name=shown.name or (rule.name if rule else shown.code),
         severity=severity if is_decided else Severity.WARNING,
         confidence=Confidence.HIGH if is_decided else Confidence.LOW,
-        promise=rule.promise if rule else Promise.CAPTURE,
+        promise=rule.promise if rule else shown.promise,
         path=span.path,
         line=span.line,
         column=span.column,
@@ -140,10 +148,10 @@ def origin(log: str, compilation: Compilation) -> str:
     return f"{log}{rank}{number}"
 
 
-def _shown(compilation: Compilation, rules: Mapping[str, RuleFacts]) -> Iterator[_Shown]:
+def _shown(compilation: Compilation, rules: Mapping[str, RuleFacts]) -> Iterator[Shown]:
     # A plain torch.compile that marks no dim compiles once more for another size, and is right.
     about_sizes = contract_of(compilation) is Contract.VLLM or compilation.is_marked
-    shown: list[_Shown] = []
+    shown: list[Shown] = []
     if about_sizes:
         specialized = list(_specialized(compilation))
         taken = {s.stack[-1] for s in specialized if s.stack}
@@ -155,7 +163,7 @@ def _shown(compilation: Compilation, rules: Mapping[str, RuleFacts]) -> Iterator
     yield from (s for s in shown if s.stack or compilation.root is not None)
 
 
-def _guards(compilation: Compilation) -> Iterator[_Shown]:
+def _guards(compilation: Compilation) -> Iterator[Shown]:
     """One for each line and each way to ask, since one expression may leave several guards."""
     by_line: dict[tuple[Place, str], list[Judgement]] = {}
     for judgement in judge(compilation):
@@ -166,7 +174,7 @@ def _guards(compilation: Compilation) -> Iterator[_Shown]:
         yield _guard(compilation, judgements, asked_by)
 
 
-def _guard(compilation: Compilation, judgements: Sequence[Judgement], asked_by: str) -> _Shown:
+def _guard(compilation: Compilation, judgements: Sequence[Judgement], asked_by: str) -> Shown:
     decided = [j for j in judgements if not j.undecided]
     speaking = next((j for j in decided if j.is_divisibility), None) or (decided or judgements)[0]
     stack = speaking.guard.stack
@@ -176,7 +184,7 @@ def _guard(compilation: Compilation, judgements: Sequence[Judgement], asked_by: 
     more = f", and {others} more condition{'' if others == 1 else 's'} on this line" if others else ""
     fate = _fate(compilation, speaking.guard)
     if not decided:
-        return _Shown(
+        return Shown(
             BRANCH,
             stack,
             f"`{speaking.expression}` was found true during capture, and nothing tells for which sizes it is",
@@ -202,7 +210,7 @@ def _guard(compilation: Compilation, judgements: Sequence[Judgement], asked_by: 
     else:
         both = " and ".join(f"`{e}`" for e in expressions[:2])
         code, message = BRANCH, f"{both} {'was' if len(expressions) == 1 else 'were'} decided once, during capture"
-    return _Shown(
+    return Shown(
         code, stack, message, evidence, f"{sizes}; compute what is right for all, or decide in a custom operator"
     )
 
@@ -222,7 +230,7 @@ def _sizes(failing: Sequence[int]) -> str:
     return f"{'size' if len(failing) == 1 else 'sizes'} {named}"
 
 
-def _specialized(compilation: Compilation) -> Iterator[_Shown]:
+def _specialized(compilation: Compilation) -> Iterator[Shown]:
     """One for each value; the symbols that followed have no stack of their own."""
     by_value: dict[str, list[tuple[str, tuple[Place, ...]]]] = {}
     for event in compilation.specialized:
@@ -233,7 +241,7 @@ def _specialized(compilation: Compilation) -> Iterator[_Shown]:
         if not names:
             continue
         listed = " and ".join(f"`{name}`" for name in dict.fromkeys(names))
-        yield _Shown(
+        yield Shown(
             SPECIALIZED,
             stack,
             f"{listed} became the constant {value}, the size of the captured batch",
@@ -244,7 +252,7 @@ def _specialized(compilation: Compilation) -> Iterator[_Shown]:
 
 def _failure(
     compilation: Compilation, failure: Failure, rules: Mapping[str, RuleFacts], *, has_size_findings: bool
-) -> Iterator[_Shown]:
+) -> Iterator[Shown]:
     text, stack = failure.reason, failure.stack
     if expression := re.search(r"data-dependent expression (.+?) \(unhinted", text):
         yield _data_dependent(compilation, expression[1], stack, is_integer="specialized integer" in text)
@@ -257,15 +265,15 @@ def _failure(
     else:
         first = _first_line(text)
         message = f"{failure.kind}: {first}" if first else failure.kind
-        yield _Shown(FAILED, stack, f"the capture failed: {message}", f"the capture failed with {failure.kind}")
+        yield Shown(FAILED, stack, f"the capture failed: {message}", f"the capture failed with {failure.kind}")
 
 
-def _data_dependent(compilation: Compilation, expression: str, stack: tuple[Place, ...], *, is_integer: bool) -> _Shown:
+def _data_dependent(compilation: Compilation, expression: str, stack: tuple[Place, ...], *, is_integer: bool) -> Shown:
     said = compilation.readable(expression)
     known = [compilation.symbols.get(s) for s in re.findall(r"\b[uz]\d+\b", expression)]
     evidence = f"the capture failed, since `{said}` is not known then"
     if any(symbol is None or not symbol.source for symbol in known):
-        return _Shown(
+        return Shown(
             DATA_BRANCH,
             stack,
             "what is in a tensor decides this, and the capture cannot know it",
@@ -274,22 +282,22 @@ def _data_dependent(compilation: Compilation, expression: str, stack: tuple[Plac
         )
     if is_integer:
         message = f"needs `{said}` as a constant, and the number of tokens is none"
-        return _Shown(SPECIALIZED, stack, message, evidence, "write it as an operation on the whole tensor")
+        return Shown(SPECIALIZED, stack, message, evidence, "write it as an operation on the whole tensor")
     message = f"`{said}` has no answer that holds for every number of tokens"
-    return _Shown(BRANCH, stack, message, evidence, "compute what is right for all, or decide in a custom operator")
+    return Shown(BRANCH, stack, message, evidence, "compute what is right for all, or decide in a custom operator")
 
 
-def _violations(text: str, stack: tuple[Place, ...]) -> Iterator[_Shown]:
+def _violations(text: str, stack: tuple[Place, ...]) -> Iterator[Shown]:
     pattern = r"You marked (.+?) as dynamic but your code specialized it to be a constant \((\d+)\)"
     for source, value in re.findall(pattern, text):
         message = f"`{readable_source(source)}` became the constant {value}, the size of the captured batch"
-        yield _Shown(SPECIALIZED, stack, message, "the capture failed with ConstraintViolationError")
+        yield Shown(SPECIALIZED, stack, message, "the capture failed with ConstraintViolationError")
     for guard in re.findall(r"satisfy the generated guard (.+?)\.?$", text, re.MULTILINE):
         message = f"`{readable_source(guard)}` does not hold for every number of tokens that was declared"
-        yield _Shown(BRANCH, stack, message, "the capture failed with ConstraintViolationError")
+        yield Shown(BRANCH, stack, message, "the capture failed with ConstraintViolationError")
 
 
-def _break(text: str, stack: tuple[Place, ...], what: str, rules: Mapping[str, RuleFacts]) -> _Shown:
+def _break(text: str, stack: tuple[Place, ...], what: str, rules: Mapping[str, RuleFacts]) -> Shown:
     number = _break_id(text)
     candidates = [rule for rule in rules.values() if number in rule.graph_breaks]
     # One id of torch's serves several rules; theirs is the one whose subject is named, else the widest, which is last.
@@ -298,7 +306,7 @@ def _break(text: str, stack: tuple[Place, ...], what: str, rules: Mapping[str, R
     first = _first_line(text)
     context = re.search(r"Developer debug context: ([^<\n]{1,100})(?:, skip reason.*)?$", text, re.MULTILINE)
     said = f"{first[:1].lower()}{first[1:]}{f' ({context[1]})' if context else ''}"
-    return _Shown(
+    return Shown(
         code=rule.code if rule else number or "graph-break",
         name="" if rule else "graph-break",
         stack=stack,

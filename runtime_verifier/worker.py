@@ -33,11 +33,9 @@ from vllm_lint.runtime_verifier.outcomes import (
 from vllm_lint.runtime_verifier.regions import NotReached, Region
 from vllm_lint.runtime_verifier.replay import compare_eager, eager_outcome, replay
 from vllm_lint.runtime_verifier.snapshot import Snapshot
+from vllm_lint.runtime_verifier.target_evidence import RESULT
 from vllm_lint.runtime_verifier.targets import TargetError, load, regions
 from vllm_lint.runtime_verifier.trace_writer import write_trace
-
-#: Name of the file that says beside the traces what they cannot.
-RESULT = "result.json"
 
 
 def run(job: Job) -> Result:
@@ -45,6 +43,8 @@ def run(job: Job) -> Result:
     started = time.monotonic()
     parts: list[Part] = []
     whole: tuple[Outcome, ...] = ()
+    if job.folder:
+        Path(job.folder).mkdir(parents=True, exist_ok=True)
     try:
         with torch.no_grad(), overlay.installed(job.overlay):
             for region in regions(job):

@@ -1,0 +1,148 @@
+"""Turns what replays and the stricter passes showed into findings, beside those that the traces show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Union
+
+import msgspec
+
+from vllm_lint.analyzer.findings import Finding, Promise
+from vllm_lint.runtime_verifier import verdicts
+from vllm_lint.runtime_verifier.outcomes import (
+    CheckLost,
+    DataDependent,
+    GraphSync,
+    Part,
+    Place,
+    ReplayFailed,
+    ShapeGuard,
+    StateGuard,
+    WrongAnswer,
+)
+from vllm_lint.runtime_verifier.target_evidence import PartEvidence
+from vllm_lint.runtime_verifier.trace_evidence import Compilation
+from vllm_lint.runtime_verifier.verdicts import ZERO_ONE, RuleFacts, Shown, Sources
+
+Difference = Union[WrongAnswer, CheckLost, ReplayFailed]
+_NAMED_SIZES = 4
+
+
+def find(evidence: Iterable[PartEvidence], rules: Mapping[str, RuleFacts], sources: Sources) -> tuple[Finding, ...]:
+    """Findings of all parts; what several of them show is told once."""
+    return verdicts.merge(finding for each in evidence for finding in _findings(each, rules, sources))
+
+
+def _findings(evidence: PartEvidence, rules: Mapping[str, RuleFacts], sources: Sources) -> Iterator[Finding]:
+    captures = [(evidence.name, compilation) for compilation in (*evidence.compilations, *evidence.broken)]
+    for finding in verdicts.find(captures, rules, sources):
+        told = [text for guard in _guards_at(finding, evidence.part, sources) for text in _told(guard, evidence.part)]
+        lines = (f"{evidence.name}: {text}" for text in told)
+        yield msgspec.structs.replace(finding, evidence=(*finding.evidence, *dict.fromkeys(lines)))
+    compilation = next(iter(evidence.compilations), None) or Compilation("", root=evidence.part.place)
+    compilation.keeps_guards = False
+    for shown in _shown(evidence.part):
+        yield verdicts.finding_of(shown, compilation, evidence.name, rules, sources)
+
+
+def _guards_at(finding: Finding, part: Part, sources: Sources) -> Iterator[ShapeGuard]:
+    for outcome in part.outcomes:
+        if isinstance(outcome, ShapeGuard) and outcome.stack:
+            span = sources.locate(outcome.stack[-1])
+            if (span.path, span.line) == (finding.path, finding.line):
+                yield outcome
+
+
+def differences(part: Part) -> Iterator[Difference]:
+    """How replays with guards dropped differed from eager."""
+    return (o for o in part.outcomes if isinstance(o, (WrongAnswer, CheckLost, ReplayFailed)))
+
+
+def _told(guard: ShapeGuard, part: Part) -> Iterator[str]:
+    """What the replays did where the guard is false."""
+    broken = [n for n in part.replayed if n in guard.fails_at]
+    agreed = [n for n in broken if not any(n in d.sizes for d in differences(part))]
+    for difference in differences(part):
+        if sizes := [n for n in difference.sizes if n in broken]:
+            yield said(difference, sizes)
+    if agreed:
+        yield f"replay with guards dropped gave eager's answer at {_named(agreed)}"
+
+
+def said(difference: Difference, sizes: Sequence[int]) -> str:
+    """`wrong at 128, 256: max difference 4.5 of 9.1`."""
+    where = f"{_named(sizes)}" + (f" under {difference.backend}" if difference.backend != "eager" else "")
+    if isinstance(difference, CheckLost):
+        return f"replay with guards dropped returned at {where}, where eager raises {difference.message}"
+    if isinstance(difference, ReplayFailed):
+        return f"replay with guards dropped failed at {where}: {difference.message}"
+    amount = difference.max_difference
+    if amount is None:
+        return f"replay with guards dropped was wrong at {where}: {difference.detail}"
+    scale = "" if difference.scale is None else f" of {difference.scale:.2g}"
+    return f"replay with guards dropped was wrong at {where}: max difference {amount:.2g}{scale}"
+
+
+def _named(sizes: Sequence[int]) -> str:
+    shown = ", ".join(map(str, sizes[:_NAMED_SIZES]))
+    return f"{shown} and {len(sizes) - _NAMED_SIZES} more sizes" if len(sizes) > _NAMED_SIZES else shown
+
+
+def _shown(part: Part) -> Iterator[Shown]:
+    for outcome in part.outcomes:
+        if isinstance(outcome, GraphSync):
+            yield Shown(
+                "host-sync-in-graph",
+                _stack(outcome.place, part),
+                f"`{outcome.operator}` makes the GPU wait for the host, and was captured into the graph",
+                f"the graph calls `{outcome.operator}`",
+                "keep the value on the device, or take it out of the compiled forward",
+                promise=Promise.REPLAYABLE,
+            )
+    states = [o for o in part.outcomes if isinstance(o, StateGuard)]
+    for state in states:
+        yield Shown(
+            "step-state-in-graph",
+            _stack(state.place, part),
+            f"`{state.source}` changes from step to step, and the capture took it as a constant",
+            f"`{state.expression}` during the capture, and the guard on it was dropped",
+            "compute it as a tensor, or read it inside a custom operator",
+            promise=Promise.NO_STEP_STATE,
+        )
+    yield from _unexplained(part, states)
+
+
+def _unexplained(part: Part, states: Sequence[StateGuard]) -> Iterator[Shown]:
+    """Differences at sizes that break no guard."""
+    broken = {n for o in part.outcomes if isinstance(o, ShapeGuard) for n in o.fails_at}
+    decided = [
+        o for o in part.outcomes if isinstance(o, DataDependent) and o.mode == "shared-unbacked" and o.place is not None
+    ]
+    if states:  # they explain a difference at any size
+        return
+    for difference in differences(part):
+        sizes = [n for n in difference.sizes if n not in broken]
+        if not sizes:
+            continue
+        if set(sizes) <= {0, 1} and decided:
+            yield Shown(
+                ZERO_ONE,
+                _stack(decided[0].place, part),
+                "what is right for one token was decided once, during capture of more",
+                said(difference, sizes),
+                "compute what is right for all, or decide in a custom operator",
+            )
+            continue
+        yield Shown(
+            "replay-differs",
+            _stack(None, part),
+            "the captured graph does not compute what this forward does",
+            said(difference, sizes),
+            "look for state that a step changes, sizes that were baked in, and operators that write to their inputs",
+            promise=Promise.NO_STEP_STATE if len(sizes) == len(part.replayed) else Promise.ALL_SIZES,
+        )
+
+
+def _stack(place: Place | None, part: Part) -> tuple[Place, ...]:
+    place = place or part.place
+    return (place,) if place else ()
