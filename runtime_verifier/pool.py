@@ -140,7 +140,7 @@ def architectures(python: str = sys.executable) -> tuple[str, ...]:
         VerifierUnavailable: it has no vLLM.
     """
     command = [python, "-m", "vllm_lint.runtime_verifier.vllm_models.registry"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode:
         last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
         raise VerifierUnavailable(f"cannot list vLLM's architectures with {python}: {''.join(last)}")

@@ -17,7 +17,9 @@ from vllm_lint.runtime_verifier.regions import Dims, NotReached, Region
 from vllm_lint.runtime_verifier.snapshot import Snapshot
 from vllm_lint.runtime_verifier.standins import declared_dims, normalised_dims
 from vllm_lint.runtime_verifier.targets import TargetError
-from vllm_lint.runtime_verifier.vllm_models.build import Call, NotBuilt, build
+from vllm_lint.runtime_verifier.vllm_models.build import build
+from vllm_lint.runtime_verifier.vllm_models.inputs import Call
+from vllm_lint.runtime_verifier.vllm_models.registry import NotBuilt
 
 Arguments = dict[str, Any]
 
