@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from vllm_lint.analyzer.construction import Construction
 from vllm_lint.analyzer.events import Event
 from vllm_lint.analyzer.findings import Confidence, Contract, Span, Step
 from vllm_lint.analyzer.index import Binding, ClassInfo, FunctionInfo, Import, ModuleInfo
@@ -72,6 +73,8 @@ class Context:
         """Whether a token count or data decides the condition that was last looked at."""
         self.asserting = False
         """Whether a comparison is the condition of an assertion, which sizes of data survive."""
+        self.construction: Construction | None = None
+        """The object whose constructor is being interpreted."""
         self.immaterial = False
         """Whether the rest of a condition decides it, whatever the size is that is asked about."""
         self._infos: dict[int, FunctionInfo] = {}
@@ -112,9 +115,23 @@ class Context:
         """Interpret one of several implementations, of which configuration or platform choose one."""
         self.alternatives += 1
         try:
-            yield
+            with self.unsure():
+                yield
         finally:
             self.alternatives -= 1
+
+    @contextmanager
+    def unsure(self) -> Iterator[None]:
+        """Interpret what may not run, or not once: what a constructor assigns there may not be what counts."""
+        construction = self.construction
+        if construction is None:
+            yield
+            return
+        construction.unsure += 1
+        try:
+            yield
+        finally:
+            construction.unsure -= 1
 
     def emit(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Hashable
+from contextlib import nullcontext
 from typing import Any
 
 from vllm_lint.analyzer import decisions, operators, special_calls
@@ -48,10 +49,10 @@ from vllm_lint.analyzer.values import (
     integer,
     is_static,
     join,
-    may_be,
     options,
     tainted,
     trail_of,
+    with_truth,
 )
 
 _MAX_UNROLL = 8
@@ -164,7 +165,7 @@ class Expressions(Context):
         truth = self.decide(node.test, frame, "conditional expression")
         if truth is not None:
             return self.evaluate(node.body if truth else node.orelse, self.narrowed(node.test, frame, truth=truth))
-        with self.conditionally(active=not self.last_test_was_dynamic):
+        with self.conditionally(active=not self.last_test_was_dynamic), self.unsure():
             return join(
                 self.evaluate(node.body, self.narrowed(node.test, frame, truth=True)),
                 self.evaluate(node.orelse, self.narrowed(node.test, frame, truth=False)),
@@ -515,7 +516,8 @@ class Expressions(Context):
         results: list[Value] = []
         current = frame
         for position, operand in enumerate(node.values):
-            value = self.evaluate(operand, current)
+            with self.unsure() if position else nullcontext():
+                value = self.evaluate(operand, current)
             if position == len(node.values) - 1:
                 results.append(value)
                 break
@@ -524,7 +526,7 @@ class Expressions(Context):
                 results.append(value)
                 break
             if truth is None:
-                results.append(_with_truth(value, stop))
+                results.append(with_truth(value, stop))
             current = self.narrowed(operand, current, truth=not stop)
         return choice(results)
 
@@ -677,18 +679,6 @@ class Expressions(Context):
             else:
                 kwargs["..."] = value.element if isinstance(value, Mapping) else UNKNOWN
         return self.call(callee, args, kwargs, node, frame)
-
-
-def _with_truth(value: Value, truth: bool) -> Value:
-    """What `value` is where it has that truth."""
-    kept: list[Value] = []
-    for option in options(value):
-        is_bool = isinstance(option, (Bool, Unbacked, Tensor)) or (isinstance(option, Static) and option.type == "bool")
-        if is_bool:
-            kept.append(Const(truth))
-        elif may_be(option, truth=truth):
-            kept.append(option)
-    return choice(kept or [value])
 
 
 def _fold(op: ast.operator, left: Const, right: Const) -> Value:

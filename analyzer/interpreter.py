@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from vllm_lint.analyzer import builtin_calls, operators, special_calls
 from vllm_lint.analyzer.calls import Call
+from vllm_lint.analyzer.construction import Construction
 from vllm_lint.analyzer.context import Frame, path_to
 from vllm_lint.analyzer.findings import Step
 from vllm_lint.analyzer.index import Assignment, Binding, ClassInfo, FunctionInfo, Import, ModuleInfo
@@ -44,6 +45,7 @@ from vllm_lint.analyzer.values import (
     choice,
     clock,
     is_static,
+    options,
     tainted,
     trail_of,
     widened,
@@ -278,10 +280,12 @@ class Interpreter(Statements):
         return [b for b in self.project.linearization(cls) if isinstance(b, str)]
 
     def instantiate(self, cls: ClassInfo, args: list[Value], kwargs: dict[str, Value], *, typed: bool = False) -> Value:
-        """An object of `cls`; the same arguments give the same object."""
+        """An object of `cls`; the same arguments give the same object, to one constructor or outside of any."""
+        owner = self.construction.instance if self.construction is not None and not typed else None
         if special_calls.constructed_by_type(self.project, cls):
             args, kwargs = self._generalized(args, kwargs)
-        key = (id(cls), tuple(a.key for a in args), tuple((k, v.key) for k, v in kwargs.items()), typed)
+            owner = None
+        key = (id(cls), tuple(a.key for a in args), tuple((k, v.key) for k, v in kwargs.items()), typed, id(owner))
         known = self._instances.get(key)
         if known is not None:
             return known
@@ -292,7 +296,7 @@ class Interpreter(Statements):
             data = kwargs.get("data", args[0] if args else UNKNOWN)
             shape = data.shape if isinstance(data, Tensor) else None
             return Tensor(shape, exact=isinstance(data, Tensor) and data.exact, parameter=True)
-        instance = self._instances[key] = Instance(cls, typed=typed)
+        instance = self._instances[key] = Instance(cls, typed=typed, owner=owner)
         initializer = self.member(cls, "__init__")
         if initializer is None or not isinstance(initializer[1], FunctionInfo):
             self._fill_fields(instance, args, kwargs)
@@ -303,9 +307,11 @@ class Interpreter(Statements):
             return instance
 
         def construct() -> int:
-            outer = self._start_recording()
+            outer, around = self._start_recording(), self.construction
+            self.construction = Construction(instance)
             with self.silently():
                 self.call_function(function, args, kwargs, cls.node, Frame(cls.module, {}))
+            self.construction = around
             return self._end_recording(outer).questions
 
         instance.construct_later(construct, self.project)
@@ -511,6 +517,7 @@ class Interpreter(Statements):
         self._depth += 1
         modes = (self.conditions, self.asserting, self.immaterial)
         self.conditions, self.asserting, self.immaterial = 0, False, False
+        construction, unsure = self.construction, self.construction.unsure if self.construction is not None else 0
         outer = self._start_recording()
         if not self.quiet:
             self.recording.functions |= self.function_bits.bit(info)
@@ -523,6 +530,8 @@ class Interpreter(Statements):
             self._running.discard(key)
             self._depth -= 1
             self.conditions, self.asserting, self.immaterial = modes
+            if construction is not None:
+                construction.unsure = unsure
         self._results[key] = result
         return result
 
@@ -549,6 +558,8 @@ class Interpreter(Statements):
         results = frame.returns + ([NONE] if falls or not frame.returns else [])
         if function.info.is_abstract:
             return UNKNOWN
+        if isinstance(node.returns, ast.Name) and node.returns.id == "bool":
+            results = [replace(r, type="bool") if isinstance(r, Static) else r for v in results for r in options(v)]
         return choice(results)
 
     def _call_overrides(

@@ -90,6 +90,10 @@ class Statements(Conditions):
 
     def set_attribute(self, instance: Instance, name: str, value: Value) -> None:
         """Have `instance.name` be `value`, or what it was."""
+        construction = self.construction
+        if construction is not None and not construction.unsure and construction.owns(instance):
+            construction.assign(instance, name, value)
+            return
         known = instance.attributes.get(name)
         # One interpretation follows another, while the capture sees the first call: a counter is still where it began.
         if not self.quiet and known is not None and len(options(known)) > 1 and _are_numbers(known, value):
@@ -155,17 +159,36 @@ class Statements(Conditions):
             chosen = self.narrowed(node.test, frame, truth=truth)
             frame.variables.update(chosen.variables)
             return self.execute(node.body if truth else node.orelse, frame)
-        arms = []
+        construction = self.construction
+        tested = self._tested(node.test, frame) if construction is not None else None
+        arms, changes = [], []
         for body, arm_truth in ((node.body, True), (node.orelse, False)):
             narrowed = self.narrowed(node.test, frame, truth=arm_truth)
             arm = self.branch(narrowed)
+            if construction is not None:
+                construction.enter_arm()
             falls = self._run_arm(body, arm, configured=bool(body))
+            if construction is not None:
+                changes.append((arm_truth, construction.leave_arm()))
+                if not falls and _only_raises(body):
+                    changes.pop()
+                elif not falls:
+                    construction.unsure += 1  # until the function ends, which it may have done
             if falls:
                 arms.append((narrowed.variables, arm.variables))
+        if construction is not None:
+            construction.merge(changes, tested)
         if len(arms) > 1:
             for narrow, variables in arms:
                 _widen_again(frame.variables, narrow, variables)
         return self._merge([variables for _, variables in arms], frame)
+
+    def _tested(self, node: ast.expr, frame: Frame) -> Value | None:
+        """The value whose truth a condition asks for; None if it asks for anything else."""
+        if isinstance(node, (ast.Compare, ast.BoolOp, ast.UnaryOp)):
+            return None
+        with self.silently():
+            return self.evaluate(node, frame)
 
     def _run_arm(self, body: list[ast.stmt], arm: Frame, *, configured: bool) -> bool:
         """Run one arm of a condition. An arm that only raises is taken not to be traced."""
@@ -238,7 +261,8 @@ class Statements(Conditions):
         for _ in range(_LOOP_PASSES):
             inner = self.branch(frame)
             start(inner)
-            falls = self.execute(node.body, inner)
+            with self.unsure():
+                falls = self.execute(node.body, inner)
             ways = [*([inner.variables] if falls else []), *frame.exits[-1]]
             if skippable or not ways:
                 ways.append(dict(frame.variables))
@@ -299,7 +323,9 @@ class Statements(Conditions):
             # not traced at all: measured, an import that fails breaks the graph itself.
             imports = any(_imports(n) for s in node.body for n in ast.walk(s))
             with self.silently() if imports and _handles_imports(handler) else self.conditionally():
-                if self.execute(handler.body, arm):
+                with self.unsure():
+                    falls = self.execute(handler.body, arm)
+                if falls:
                     ways.append(arm.variables)
         falls = self._merge(ways, frame)
         return self.execute(node.finalbody, frame) and falls
@@ -333,7 +359,9 @@ class Statements(Conditions):
                 if guard is False:
                     continue
                 answer = answer if guard else None
-            if self._run_arm(case.body, arm, configured=answer is None and not decisions.dynamic(subject)):
+            with self.unsure():
+                falls = self._run_arm(case.body, arm, configured=answer is None and not decisions.dynamic(subject))
+            if falls:
                 arms.append(arm.variables)
             if answer is True:
                 exhausted = True

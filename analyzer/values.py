@@ -222,14 +222,16 @@ class Instance:
     """An object of a class of the program. Attributes hold the join of all that is assigned to them.
 
     `typed` means that only the declared type is known, so that a subclass may stand here. The constructor is
-    interpreted when an attribute is first asked for: of most objects, none ever is.
+    interpreted when an attribute is first asked for: of most objects, none ever is. `owner` is the object whose
+    constructor creates this one, if it is no other's too.
     """
 
-    __slots__ = ("_attributes", "_construct", "_ledger", "_questions", "cls", "typed")
+    __slots__ = ("_attributes", "_construct", "_ledger", "_questions", "cls", "owner", "typed")
 
-    def __init__(self, cls: ClassInfo, *, typed: bool = False) -> None:
+    def __init__(self, cls: ClassInfo, *, typed: bool = False, owner: Instance | None = None) -> None:
         self.cls = cls
         self.typed = typed
+        self.owner = owner
         self._attributes: dict[str, Value] = {}
         self._construct: Callable[[], int] | None = None
         self._ledger: Project | None = None
@@ -720,3 +722,15 @@ def may_be(value: Value, *, truth: bool) -> bool:
     if isinstance(value, (Tensor, Instance, Function, Layer)):
         return truth
     return True
+
+
+def with_truth(value: Value, truth: bool) -> Value:
+    """What `value` is where it has that truth."""
+    kept: list[Value] = []
+    for option in options(value):
+        is_bool = isinstance(option, (Bool, Unbacked, Tensor)) or (isinstance(option, Static) and option.type == "bool")
+        if is_bool:
+            kept.append(Const(truth))
+        elif may_be(option, truth=truth):
+            kept.append(option)
+    return choice(kept or [value])
