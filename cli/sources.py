@@ -31,7 +31,7 @@ class Sources:
             self._by_name[PurePosixPath(file).name].append(file)
         self._traced: dict[str, dict[int, str]] = defaultdict(dict)
         self._names: dict[str, str] = {}
-        self._classes: dict[str, list[tuple[int, int, str]]] = {}
+        self._defined: dict[str, list[tuple[int, int, str, bool]]] = {}
 
     def learn(self, lines: Mapping[tuple[str, int], str]) -> None:
         """Take the text that traced lines had, by path and number."""
@@ -49,13 +49,33 @@ class Sources:
         start = len(text) - len(text.lstrip())
         return Span(name, place.line, start + 1, place.line, max(len(text.rstrip()), start) + 1)
 
+    def locate_line(self, line: tuple[str, int]) -> Span:
+        """The same for a path and a line."""
+        return self.locate(Place(*line, ""))
+
+    def function_lines(self, span: Span) -> tuple[int, int]:
+        """First and last line of the innermost function that a span is in; of the span itself where it is in none."""
+        inside = [
+            (first, last)
+            for first, last, name, is_class in self._definitions(span.path)
+            if first <= span.line <= last and not is_class
+        ]
+        return inside[-1] if inside else (span.line, span.end_line)
+
     def qualified(self, place: Place) -> str:
         """`Model.forward`, if the file is here and the function is a method; else the function's own name."""
         span = self.locate(place)
-        if span.path not in self._classes:
-            self._classes[span.path] = _classes("\n".join(self._lines(span.path)))
-        inside = [name for first, last, name in self._classes[span.path] if first <= span.line <= last]
+        inside = [
+            name
+            for first, last, name, is_class in self._definitions(span.path)
+            if first <= span.line <= last and is_class
+        ]
         return ".".join([*inside[-1:], place.function])
+
+    def _definitions(self, path: str) -> list[tuple[int, int, str, bool]]:
+        if path not in self._defined:
+            self._defined[path] = _definitions("\n".join(self._lines(path)))
+        return self._defined[path]
 
     def _name(self, path: str) -> str:
         if path not in self._names:
@@ -93,14 +113,18 @@ class Sources:
         return same >= _SAME * len(traced)
 
 
-def _classes(text: str) -> list[tuple[int, int, str]]:
-    """First line, last line and name of each class, outer ones first; none in what is not Python."""
+def _definitions(text: str) -> list[tuple[int, int, str, bool]]:
+    """First line, last line and name of each class and function, outer ones first, and whether it is a class.
+
+    There are none in what is not Python.
+    """
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):  # ValueError for null bytes
         return []
-    found = (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
-    return sorted((node.lineno, node.end_lineno or node.lineno, node.name) for node in found)
+    kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    found = (node for node in ast.walk(tree) if isinstance(node, kinds))
+    return sorted((n.lineno, n.end_lineno or n.lineno, n.name, isinstance(n, ast.ClassDef)) for n in found)
 
 
 def _common_end(first: Sequence[str], second: Sequence[str]) -> int:

@@ -159,7 +159,8 @@ def _failures(error: BaseException, mode: Mode, evidence: Evidence) -> Iterator[
         yield from _violations(text, mode, evidence)
     elif isinstance(error, GuardOnDataDependentSymNode) or "data-dependent expression" in text:
         found = re.search(r"data-dependent expression (.+?) \(unhinted", text)
-        yield DataDependent(mode, found[1] if found else text.splitlines()[0], place)
+        said = found[1] if found else text.splitlines()[0]
+        yield DataDependent(mode, evidence.readable(said) if found else said, place)
     elif isinstance(error, torch._dynamo.exc.Unsupported):
         yield GraphBreak(mode, _break_id(text), text.splitlines()[0], place)
     else:

@@ -68,6 +68,11 @@ class Evidence(logging.Handler):
         found = (item for compilation in self.trace.compilations for item in compilation.breaks)
         return [(item.reason, item.stack[-1] if item.stack else None) for item in found]
 
+    def readable(self, expression: str) -> str:
+        """A condition of torch's in the user's terms."""
+        last = self.trace.compilations[-1:]
+        return last[0].readable(expression) if last else expression
+
     def guard_stack(self, text: str) -> tuple[Place, ...]:
         """The call path on which a guard was added; empty if it came from the framework."""
         return next((stack for expression, stack in self.guards if expression == text), ())

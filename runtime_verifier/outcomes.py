@@ -5,6 +5,8 @@ Nothing here imports torch. Sizes are numbers of tokens; lines count from 1.
 
 from __future__ import annotations
 
+import os
+import traceback
 from typing import Literal, Union
 
 import msgspec
@@ -19,9 +21,13 @@ Backend = Literal["eager", "aot_eager", "inductor"]
 
 
 def line_of(error: BaseException) -> str:
-    """An exception in one line."""
+    """An exception in one line; one without a message says where it was raised."""
     lines = str(error).splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"
+    if lines:
+        return f"{type(error).__name__}: {lines[0]}"
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {os.path.basename(frames[-1].filename)}:{frames[-1].lineno}: {frames[-1].line}" if frames else ""
+    return f"{type(error).__name__}{where}"
 
 
 class Place(msgspec.Struct, frozen=True):

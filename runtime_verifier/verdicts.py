@@ -16,6 +16,7 @@ from vllm_lint.runtime_verifier.size_guards import Judgement, judge
 from vllm_lint.runtime_verifier.trace_evidence import Compilation, Failure, Guard
 
 BRANCH, SPECIALIZED, ZERO_ONE, DIVISIBILITY, DATA_BRANCH = "VL201", "VL202", "VL203", "VL204", "VL102"
+UNDECLARED, MISSING_SHAPE_ID = "VL205", "VL206"
 #: Code of a capture that failed for a reason that is neither a break with an id of torch's nor about sizes.
 FAILED = "capture-failed"
 #: Dynamo leaves the capture of a function that holds nothing to capture; eager runs it, and nothing is lost.
@@ -28,6 +29,12 @@ class Sources(Protocol):
 
     def locate(self, place: Place) -> Span:
         """Where a place of the trace is on this machine, as findings name it."""
+
+    def locate_line(self, line: tuple[str, int]) -> Span:
+        """The same for a path and a line."""
+
+    def function_lines(self, span: Span) -> tuple[int, int]:
+        """First and last line of the function that a span is in; of the span itself where it is in none."""
 
     def qualified(self, place: Place) -> str:
         """The name of the function at `place`, with its class where that can be told."""

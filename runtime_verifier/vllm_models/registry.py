@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import sys
 from typing import Any, Literal
 
 import torch
@@ -73,3 +75,7 @@ def one_line(error: BaseException) -> str:
 def _gone(architecture: str) -> str:
     version = vllm_registry._PREVIOUSLY_SUPPORTED_MODELS.get(architecture)
     return f": vLLM {version} was the last version to have it" if version else ""
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(architectures()) + "\n")

@@ -1,0 +1,174 @@
+"""Verifies every architecture of vLLM's registry, as `vllm-lint verify --all` does, and writes what came of each.
+
+Usage: python -m benchmarks.verify.registry --out FILE [--only TEXT ...] [--modes MODE ...] [--check FOLDER]
+
+With `--check`, the static findings on FOLDER (the installed vLLM package) get verdicts from the captures, which are
+counted by rule.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections import Counter
+from concurrent.futures import as_completed
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+
+from vllm_lint.analyzer import engine
+from vllm_lint.cli.rule_facts import rule_facts
+from vllm_lint.cli.sources import Sources
+from vllm_lint.cli.verify import SIZES, TRACE_SIZE
+from vllm_lint.rules.catalogue import RULES
+from vllm_lint.runtime_verifier import target_evidence, target_join, target_verdicts
+from vllm_lint.runtime_verifier.jobs import Job
+from vllm_lint.runtime_verifier.outcomes import EagerFailed, Mode, Result
+from vllm_lint.runtime_verifier.pool import Pool, architectures
+from vllm_lint.runtime_verifier.size_guards import judge
+from vllm_lint.runtime_verifier.target_evidence import PartEvidence
+
+
+def main() -> None:
+    """Run the sweep."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--only", action="append", default=[], help="names that contain this")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--timeout", type=float, default=120, help="seconds for one architecture")
+    parser.add_argument("--check", type=Path, help="folder whose static findings get verdicts")
+    parser.add_argument("--modes", nargs="+", choices=get_args(Mode), default=["backed"])
+    options = parser.parse_args()
+    names = [n for n in architectures() if not options.only or any(text in n for text in options.only)]
+    started = time.monotonic()
+    rows: dict[str, dict[str, Any]] = {}
+    evidence: list[PartEvidence] = []
+    with tempfile.TemporaryDirectory(prefix="vllm-lint-") as folder, Pool(options.jobs) as pool:
+        futures = {
+            pool.submit(
+                Job(
+                    target=name,
+                    provider="vllm",
+                    folder=str(Path(folder, name)),
+                    timeout=options.timeout,
+                    trace_size=TRACE_SIZE,
+                    sizes=SIZES,
+                    modes=tuple(options.modes),
+                    blame=True,
+                )
+            ): name
+            for name in names
+        }
+        for future in as_completed(futures):
+            name = futures[future]
+            if future.exception():
+                row = {"outcome": "tool failed", "reason": str(future.exception()).strip().splitlines()[-1]}
+            else:
+                parts = list(target_evidence.parts(future.result(), Path(folder, name)))
+                evidence += parts
+                row = _row(future.result(), parts)
+            rows[name] = row
+            print(f"{len(rows):3}/{len(names)} {name}: {row['outcome']} {row.get('reason', '')}"[:200], flush=True)
+            versions = {"torch": pool.torch, "python": platform.python_version()}
+    table = dict(sorted(rows.items()))
+    summary = _summary(table, time.monotonic() - started)
+    if options.check:
+        summary["static findings"] = _verdicts(options.check, evidence)
+    head = {"date": dt.datetime.now(tz=dt.timezone.utc).date().isoformat(), "versions": versions, "summary": summary}
+    options.out.write_text(json.dumps({**head, "architectures": table}, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(summary, indent=1))
+
+
+def _verdicts(folder: Path, evidence: list[PartEvidence]) -> dict[str, Any]:
+    """Counts by rule, severity and verdict, and the findings that a capture had something to say about."""
+    base = folder.resolve().parent
+    os.chdir(base)
+    settings = engine.Settings(paths=(Path(folder.name),), base=base)
+    rules = [rule for rule in RULES if rule.meta.code.startswith(("VL1", "VL2"))]
+    checked = engine.check(settings, rules)
+    sources = Sources(base, [f.path for f in checked.files])
+    for part in evidence:
+        for compilation in part.compilations:
+            sources.learn(compilation.graph_lines)
+    joined = target_join.join(checked.findings, evidence, rule_facts(), sources)
+    predicted = {(f.code, f.path, f.line) for f in checked.findings}
+    counts: dict[str, Counter[str]] = {}
+    told = []
+    for finding in joined:
+        kind = "static" if (finding.code, finding.path, finding.line) in predicted else "not predicted"
+        counts.setdefault(f"{finding.code} {finding.severity.value} {kind}", Counter())[finding.verdict or ""] += 1
+        if finding.verdict in ("confirmed", "refuted", "undecided"):
+            told.append(f"{finding.verdict}: {finding.path}:{finding.line} {finding.code} {finding.message}")
+    return {"counts": {k: dict(v) for k, v in sorted(counts.items())}, "told": told}
+
+
+def _row(result: Result, evidence: list[PartEvidence]) -> dict[str, Any]:
+    captured = [part.part for part in evidence if any(c.captured for c in part.compilations)]
+    findings = target_verdicts.find(evidence, rule_facts(), Sources(Path.cwd(), []))
+    return {
+        "outcome": _outcome(result, captured),
+        "reason": "; ".join(_text(o) for o in result.whole),
+        "captured": [part.name for part in captured],
+        "not_captured": [part.part.name for part in evidence if part.part not in captured],
+        "guards": sum(1 for part in evidence for c in part.compilations for _ in judge(c)),
+        "findings": [
+            f"{f.severity.value} {f.code} {_module(f.path)}:{f.line} {f.message} [{f.verdict}]" for f in findings
+        ],
+        "other": [_text(o) for part in evidence for o in part.part.outcomes],
+        "replayed": sum(len(part.replayed) for part in captured),
+        "seconds": round(result.seconds, 2),
+        "peak_mb": result.memory >> 20,
+        "vllm": result.vllm,
+    }
+
+
+def _outcome(result: Result, captured: list[Any]) -> str:
+    if captured:
+        return "captured"
+    if any(isinstance(o, EagerFailed) and o.message.startswith("no compiled region") for o in result.whole):
+        return "no compiled region"
+    if result.whole:
+        return "not built"
+    return "not captured"
+
+
+def _text(outcome: Any) -> str:
+    known = msgspec.to_builtins(outcome)
+    said = {k: v for k, v in known.items() if k in ("mode", "message", "expression", "reason", "detail", "operator")}
+    place = known.get("place") or (known.get("stack") or [None])[-1]
+    where = f" at {_module(place['path'])}:{place['line']}" if place else ""
+    sizes = f" {list(known['sizes'])[:6]}" if "sizes" in known else ""
+    return f"{known.get('type', '')} {' '.join(map(str, said.values()))}{sizes}{where}"
+
+
+def _module(path: str) -> str:
+    """A path without what is of this machine only."""
+    return path.rpartition("site-packages/")[2]
+
+
+def _summary(table: dict[str, dict[str, Any]], seconds: float) -> dict[str, Any]:
+    captured = [row for row in table.values() if row["outcome"] == "captured"]
+    times = [row["seconds"] for row in captured]
+    memory = [row["peak_mb"] for row in captured]
+    return {
+        "architectures": len(table),
+        "outcomes": dict(Counter(row["outcome"] for row in table.values()).most_common()),
+        "captures": sum(len(row["captured"]) for row in captured),
+        "guards": sum(row["guards"] for row in captured),
+        "with_findings": sum(bool(row["findings"]) for row in captured),
+        "seconds_total": round(seconds),
+        "seconds_median": round(statistics.median(times), 2) if times else None,
+        "seconds_p90": round(statistics.quantiles(times, n=10)[-1], 2) if len(times) > 1 else None,
+        "peak_mb_median": statistics.median(memory) if memory else None,
+    }
+
+
+if __name__ == "__main__":
+    main()
