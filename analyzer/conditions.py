@@ -41,10 +41,7 @@ class Conditions(Expressions):
     """The part of the interpreter that decides conditions."""
 
     def decide(self, node: ast.expr, frame: Frame, form: str, *, only_raises: bool = False) -> bool | None:
-        """The truth of a condition that steers control flow; None if it is not known.
-
-        `last_test_was_dynamic` then says whether a size or data decides it, rather than configuration.
-        """
+        """The truth of a condition that steers control flow; None if it is not known."""
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
             truth = self.decide(node.operand, frame, _within(form, "not"), only_raises=only_raises)
             return None if truth is None else not truth
@@ -72,12 +69,9 @@ class Conditions(Expressions):
     ) -> bool | None:
         """Decide for one value of `name` after the other, so that all operands see the same one."""
         truths: set[bool | None] = set()
-        dynamic = False
         for option in options(frame.variables[name]):
             inner = replace(frame, variables={**frame.variables, name: option})
             truths.add(self._decide_operands(node, inner, form, only_raises=only_raises))
-            dynamic = dynamic or self.last_test_was_dynamic
-        self.last_test_was_dynamic = dynamic
         return truths.pop() if len(truths) == 1 else None
 
     def _settled(self, node: ast.BoolOp, frame: Frame, stop: bool) -> bool:
@@ -93,30 +87,24 @@ class Conditions(Expressions):
     def _ask_operands(
         self, node: ast.BoolOp, frame: Frame, form: str, inner: str, stop: bool, *, only_raises: bool
     ) -> bool | None:
-        undecided = dynamic = False
+        undecided = False
         current = frame
         for operand in node.values:
             with self.conditionally(active=undecided):
                 last = operand is node.values[-1]
                 truth = self.decide(operand, current, form if last else inner, only_raises=only_raises)
             if truth is stop:
-                self.last_test_was_dynamic = dynamic
                 return stop
-            if truth is None:
-                undecided = True
-                dynamic = dynamic or self.last_test_was_dynamic
+            undecided = undecided or truth is None
             current = self.narrowed(operand, current, truth=not stop)
-        self.last_test_was_dynamic = dynamic
         return None if undecided else not stop
 
     def truth(self, value: Value, node: Located, frame: Frame, form: str, *, only_raises: bool = False) -> bool | None:
         """The truth of a value, as Python would ask for it; emits the decision that this is."""
-        self.last_test_was_dynamic = decisions.dynamic(value)
         if isinstance(value, Const):
             return bool(value.value)
         if isinstance(value, Choice):
             truths = {self.truth(o, node, frame, form, only_raises=only_raises) for o in value.options}
-            self.last_test_was_dynamic = any(decisions.dynamic(o) for o in value.options)
             return truths.pop() if len(truths) == 1 else None
         if isinstance(value, (Int, Float)):
             if not value.size.depends:
@@ -129,7 +117,6 @@ class Conditions(Expressions):
             decided = value.condition.decide()
             if decided is None and value.condition.depends:
                 decisions.emit_size(self, node, frame, value, form, only_raises=only_raises)
-                self.last_test_was_dynamic = value.condition.changes_at() is not None
             return decided
         if isinstance(value, Tensor):
             decisions.emit_tensor(self, node, frame, value, form)

@@ -69,8 +69,6 @@ class Context:
         """Functions that were interpreted aloud."""
         self.unresolved_bits = Table()
         """Calls that could not be followed."""
-        self.last_test_was_dynamic = False
-        """Whether a token count or data decides the condition that was last looked at."""
         self.asserting = False
         """Whether a comparison is the condition of an assertion, which sizes of data survive."""
         self.construction: Construction | None = None
@@ -103,7 +101,10 @@ class Context:
 
     @contextmanager
     def conditionally(self, *, active: bool = True) -> Iterator[None]:
-        """Interpret an arm of a condition that depends on configuration; counts within one function."""
+        """Interpret an arm of a condition that is not decided; counts within one function.
+
+        Whether configuration decides it or the captured batch: the capture traces one arm, and this may be the other.
+        """
         self.conditions += active
         try:
             yield

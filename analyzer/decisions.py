@@ -18,7 +18,6 @@ from vllm_lint.analyzer.values import (
     Shape,
     Static,
     Tensor,
-    Unbacked,
     Unknown,
     Value,
     as_size,
@@ -168,10 +167,3 @@ def _compares_sizes(condition: Condition) -> bool:
     if sizes:
         return all(size.depends for size in sizes)
     return any(_compares_sizes(o) for o in condition.operands if isinstance(o, Condition))
-
-
-def dynamic(value: Value) -> bool:
-    """Whether the truth of `value` is decided by a token count or by data rather than by configuration."""
-    if isinstance(value, Bool):
-        return value.condition.depends
-    return isinstance(value, (Tensor, Unbacked)) or tainted(value)

@@ -83,7 +83,7 @@ class UnresolvedRoot(Event):
 class RegionEvent(Event):
     """Something seen in a compiled region. `text` is the source text that it is about.
 
-    `conditional` means that it stands under a condition that depends on configuration, so that it may not run.
+    `conditional` means that it stands under a condition that is not decided, so that the capture may not trace it.
     """
 
     text: str

@@ -165,7 +165,7 @@ class Expressions(Context):
         truth = self.decide(node.test, frame, "conditional expression")
         if truth is not None:
             return self.evaluate(node.body if truth else node.orelse, self.narrowed(node.test, frame, truth=truth))
-        with self.conditionally(active=not self.last_test_was_dynamic), self.unsure():
+        with self.conditionally(), self.unsure():
             return join(
                 self.evaluate(node.body, self.narrowed(node.test, frame, truth=True)),
                 self.evaluate(node.orelse, self.narrowed(node.test, frame, truth=False)),

@@ -167,7 +167,7 @@ class Statements(Conditions):
             arm = self.branch(narrowed)
             if construction is not None:
                 construction.enter_arm()
-            falls = self._run_arm(body, arm, configured=bool(body))
+            falls = self._run_arm(body, arm, certain=False)
             if construction is not None:
                 changes.append((arm_truth, construction.leave_arm()))
                 if not falls and _only_raises(body):
@@ -190,9 +190,9 @@ class Statements(Conditions):
         with self.silently():
             return self.evaluate(node, frame)
 
-    def _run_arm(self, body: list[ast.stmt], arm: Frame, *, configured: bool) -> bool:
+    def _run_arm(self, body: list[ast.stmt], arm: Frame, *, certain: bool) -> bool:
         """Run one arm of a condition. An arm that only raises is taken not to be traced."""
-        with self.conditionally(active=configured):
+        with self.conditionally(active=not certain):
             if _only_raises(body):
                 with self.silently():
                     self.execute(body, arm)
@@ -360,7 +360,7 @@ class Statements(Conditions):
                     continue
                 answer = answer if guard else None
             with self.unsure():
-                falls = self._run_arm(case.body, arm, configured=answer is None and not decisions.dynamic(subject))
+                falls = self._run_arm(case.body, arm, certain=answer is True)
             if falls:
                 arms.append(arm.variables)
             if answer is True:

@@ -284,6 +284,19 @@ def test_a_condition_is_reported_once(tmp_path: Path, body: str, expected: list[
     assert codes(found(tmp_path, body)) == expected
 
 
+@pytest.mark.parametrize(
+    ("body", "severity"),
+    [
+        ("logger.info('here')\nreturn x", Severity.ERROR),
+        ("if x.shape[0] > 64: logger.info('here')\nreturn x", Severity.WARNING),
+        ("None if x.shape[0] > 64 else logger.info('here')\nreturn x", Severity.WARNING),
+        ("None if self.fast else logger.info('here')\nreturn x", Severity.WARNING),
+    ],
+)
+def test_an_arm_that_the_captured_batch_may_not_take(tmp_path: Path, body: str, severity: Severity) -> None:
+    assert [f.severity for f in found(tmp_path, body) if f.code == "VL104"] == [severity]
+
+
 COUNTER = """
 class Layer(nn.Module):
     def __init__(self, save: bool):
