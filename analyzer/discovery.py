@@ -46,9 +46,9 @@ def display_name(path: Path, base: Path) -> str:
 def discover(settings: Settings) -> Discovery:
     """Find the files that `settings.paths` name or contain.
 
-    A file that is named itself is checked whatever excludes it. In a folder every `.py` file counts that neither
-    `settings.exclude`, a .gitignore file, .git/info/exclude nor a default leaves out. Links to folders are not
-    followed.
+    A file that is named itself is checked whatever excludes it, unless `settings.force_exclude` has `settings.exclude`
+    hold for it too. In a folder every `.py` file counts that neither `settings.exclude`, a .gitignore file,
+    .git/info/exclude nor a default leaves out. Links to folders are not followed.
 
     Raises:
         FileNotFoundError: one of the paths does not exist.
@@ -66,6 +66,7 @@ class _Walk:
 
     def __init__(self, settings: Settings) -> None:
         self.base = settings.base
+        self.forced = settings.force_exclude
         self.exclude = from_settings(settings.exclude, settings.exclude_base or settings.base)
         self.result = Discovery()
         self.found: dict[str, str] = {}
@@ -76,12 +77,21 @@ class _Walk:
         """Take in one path that the user gave."""
         if not os.path.lexists(path):
             raise FileNotFoundError(f"no such file or folder: {display_name(path, self.base)}")
+        if self.forced and self.is_left_out(path):
+            return
         if _is_folder(str(path)):
             self.add_folder(str(path))
         elif path.suffix == ".ipynb":
             self.problem(str(path), "is a notebook, and notebooks are not read: convert it to a .py file")
         else:
             self.found[os.path.realpath(path)] = str(path)
+
+    def is_left_out(self, path: Path) -> bool:
+        """Whether a pattern of the settings leaves out `path` or a folder that it lies in."""
+        for part in (*reversed(path.parents), path):
+            if not self.passes(str(part), self.exclude, is_folder=part != path or _is_folder(str(path))):
+                return True
+        return False
 
     def add_folder(self, top: str) -> None:
         """Walk down from `top`, without following links."""

@@ -37,6 +37,8 @@ class Settings:
     """gitignore-style patterns, on top of .gitignore files."""
     exclude_base: Path | None = None
     """Folder that these patterns are relative to; None for `base`."""
+    force_exclude: bool = False
+    """Whether `exclude` also holds for files and folders that `paths` names."""
     source_roots: tuple[Path, ...] = ()
     """Folders in which imports are looked up, besides those that the paths themselves lie in."""
     search_installed: bool = True

@@ -48,6 +48,8 @@ def command(
     report.write(result, is_empty=is_empty)
     if any(error.rule for error in result.errors):
         sys.exit(EXIT_ERROR)
+    if is_empty and plan.settings.force_exclude and result.files:
+        sys.exit(0)  # every path is excluded, as was asked for
     if is_empty:
         excluded = f", {len(result.files)} excluded" if result.files else ""
         click.echo(f"vllm-lint: nothing to check: no Python file under {', '.join(paths) or '.'}{excluded}", err=True)

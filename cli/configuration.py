@@ -35,6 +35,8 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", f
     """Rules not to report in files that match a gitignore-style pattern."""
     exclude: tuple[str, ...] = ()
     """gitignore-style patterns of files and folders not to check, on top of .gitignore files."""
+    force_exclude: bool = False
+    """Whether `exclude` also holds for files that are named on the command line, as pre-commit names them."""
     source_roots: tuple[str, ...] = ()
     """Folders in which imports are looked up, besides those that the checked files lie in."""
     roots: tuple[str, ...] = ()

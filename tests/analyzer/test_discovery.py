@@ -61,6 +61,26 @@ def test_named_file_is_checked_whatever_excludes_it(tmp_path: Path) -> None:
     assert found(tmp_path, *given, exclude=("*.py",)) == list(given)
 
 
+def test_forced_patterns_hold_for_named_paths(tmp_path: Path) -> None:
+    write(tmp_path, "third_party/deep/a.py", "third_party/own/b.py", "generated.py", "model.py")
+    given = tuple(map(Path, ("third_party/deep/a.py", "third_party/own", "generated.py", "model.py")))
+    exclude = ("third_party/*", "!third_party/own", "generated.py")
+    forced = discover(Settings(paths=given, base=tmp_path, exclude=exclude, force_exclude=True))
+    assert names(forced, tmp_path) == ["model.py", "third_party/own/b.py"]
+    assert excluded(forced, tmp_path) == {
+        "generated.py": "excluded by the setting exclude (generated.py)",
+        "third_party/deep": "excluded by the setting exclude (third_party/*)",
+    }
+
+
+def test_only_the_setting_is_forced(tmp_path: Path) -> None:
+    write(tmp_path, ".venv/a.py", "generated.py")
+    write(tmp_path, ".gitignore", text="generated.py\n")
+    given = tuple(map(Path, (".venv/a.py", "generated.py")))
+    forced = discover(Settings(paths=given, base=tmp_path, exclude=("other/",), force_exclude=True))
+    assert names(forced, tmp_path) == [".venv/a.py", "generated.py"]
+
+
 def test_named_folder_is_walked_whatever_excludes_it(tmp_path: Path) -> None:
     write(tmp_path, "site-packages/vllm/a.py", "site-packages/vllm/venv/pyvenv.cfg", "site-packages/vllm/venv/b.py")
     write(tmp_path, ".gitignore", text="site-packages/\n")

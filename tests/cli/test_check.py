@@ -60,6 +60,15 @@ def test_excluded_files_are_nothing_to_check(program: Program) -> None:
     assert said.stderr.endswith("no Python file under ., 1 excluded\n")
 
 
+def test_all_paths_excluded_as_asked_is_no_failure(program: Program) -> None:
+    program.result = CheckResult((), (), (FileReport("a.py", "excluded", "excluded by the setting exclude"),), (), 0)
+    said = program.run("a.py", "--force-exclude")
+    assert (said.exit_code, said.stderr) == (0, "")
+    assert program.asked().force_exclude
+    program.result = samples.result(files=0)
+    assert program.run("empty", "--force-exclude").exit_code == 3
+
+
 def test_a_file_that_cannot_be_read_is_a_finding_not_nothing(program: Program) -> None:
     program.result = CheckResult((samples.unreadable(),), (), (), (), 0)
     assert program.run("gone.py").exit_code == 1

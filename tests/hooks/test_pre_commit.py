@@ -108,3 +108,14 @@ def test_hook_stops_a_bad_model_and_passes_a_good_one(project: Repository) -> No
 def test_hook_is_not_run_without_python_files(project: Repository) -> None:
     said = project.commit("notes.md", BAD)
     assert "(no files to check)" in said
+
+
+def test_hook_leaves_out_what_is_excluded(project: Repository) -> None:
+    (project.folder / "vllm-lint.toml").write_text('exclude = ["third_party/"]\n')
+    (project.folder / "third_party").mkdir()
+    before = project.commits()
+    project.commit("third_party/model.py", BAD)
+    assert project.commits() == before + 1
+    said = project.commit("other.py", BAD, status=1)
+    assert "other.py:9" in said
+    assert "third_party" not in said
