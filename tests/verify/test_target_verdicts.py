@@ -1,0 +1,164 @@
+"""What replays and the stricter passes showed becomes findings, and verdicts of static findings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.trace import logs
+from vllm_lint.analyzer.findings import Confidence, Contract, Finding, Promise, Root, Severity
+from vllm_lint.cli.rule_facts import rule_facts
+from vllm_lint.cli.sources import Sources
+from vllm_lint.runtime_verifier import target_evidence, target_join, target_verdicts
+from vllm_lint.runtime_verifier.outcomes import (
+    CheckLost,
+    DataDependent,
+    GraphSync,
+    Outcome,
+    Part,
+    Place,
+    Result,
+    ShapeGuard,
+    StateGuard,
+    WrongAnswer,
+)
+from vllm_lint.runtime_verifier.target_evidence import PartEvidence
+
+MODEL = """\
+class Model:
+    def forward(self, x):
+        if x.size(0) % 128 == 0:
+            x = x * 2
+        if x.size(0) == 1:
+            x = x - 7
+        return x
+"""
+SIZES = (1, 2, 128, 509)
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Sources:
+    (tmp_path / "model.py").write_text(MODEL, encoding="utf-8")
+    return Sources(tmp_path, ["model.py"])
+
+
+def at(tmp_path: Path, line: int) -> Place:
+    return Place(str(tmp_path / "model.py"), line, "forward")
+
+
+def evidence(tmp_path: Path, *outcomes: Outcome, trace: str = "", **logs_of: str) -> PartEvidence:
+    """One captured part whose default pass left `trace`."""
+    names = {"backed": "backed.log", **logs_of}
+    (tmp_path / "backed.log").write_text(trace, encoding="utf-8")
+    part = Part("Model", at(tmp_path, 2), outcomes, SIZES, names)  # type: ignore[arg-type]
+    (found,) = target_evidence.parts(Result("Arch", (part,)), tmp_path)
+    return found
+
+
+def graph(tmp_path: Path, *lines: int) -> str:
+    """A log of a capture whose graph has operations of these lines."""
+    said = "\n".join(f" # File: {tmp_path / 'model.py'}:{line} in forward, code: x" for line in lines)
+    sizes = {"l_x_": ["s0", 8]}
+    return (
+        logs.strings()
+        + logs.start()
+        + logs.symbol("s0", "x")
+        + logs.event("dynamo_output_graph", {"sizes": sizes}, said)
+    )
+
+
+def static(code: str, line: int) -> Finding:
+    root = Root("Model.forward", "model.py", 2, Contract.VLLM)
+    return Finding(
+        code=code,
+        name=rule_facts()[code].name,
+        severity=Severity.ERROR,
+        confidence=Confidence.HIGH,
+        promise=rule_facts()[code].promise,
+        path="model.py",
+        line=line,
+        column=1,
+        end_line=line,
+        end_column=9,
+        message="",
+        root=root,
+    )
+
+
+def test_a_replay_says_at_which_sizes_a_guard_was_wrong(tmp_path: Path, sources: Sources) -> None:
+    guard = ShapeGuard("backed", "x.size(0) % 128 == 0", (1, 2, 509), stack=(at(tmp_path, 3),))
+    wrong = WrongAnswer("eager", (1, 2), 4.5, "output: values differ", 9.1)
+    part = evidence(tmp_path, guard, wrong)
+    told = list(target_verdicts._told(guard, part.part))
+    assert told == [
+        "replay with guards dropped was wrong at 1, 2: max difference 4.5 of 9.1",
+        "replay with guards dropped gave eager's answer at 509",
+    ]
+    assert not target_verdicts.find([part], rule_facts(), sources), "the guard explains the difference"
+
+
+def test_state_that_steps_change_is_blamed_on_the_line_that_read_it(tmp_path: Path, sources: Sources) -> None:
+    wrong = WrongAnswer("eager", SIZES, None, "state.calls: 1 instead of 2")
+    part = evidence(tmp_path, StateGuard("calls", "calls == 0", at(tmp_path, 4)), wrong)
+    (finding,) = target_verdicts.find([part], rule_facts(), sources)
+    assert (finding.code, finding.line, finding.promise) == ("step-state-in-graph", 4, Promise.NO_STEP_STATE)
+    assert "`calls == 0`" in finding.evidence[0]
+
+
+def test_a_sync_in_the_graph_is_reported(tmp_path: Path, sources: Sources) -> None:
+    (finding,) = target_verdicts.find([evidence(tmp_path, GraphSync("item", at(tmp_path, 6)))], rule_facts(), sources)
+    assert (finding.line, finding.promise, finding.verdict) == (6, Promise.REPLAYABLE, "confirmed")
+
+
+def test_a_difference_at_one_token_is_blamed_on_the_decision_about_one(tmp_path: Path, sources: Sources) -> None:
+    asked = DataDependent("shared-unbacked", "x.size(0) == 1", at(tmp_path, 5))
+    part = evidence(tmp_path, WrongAnswer("eager", (1,), 7.0, "output: values differ", 2.0), asked)
+    (finding,) = target_verdicts.find([part], rule_facts(), sources)
+    assert (finding.code, finding.line) == ("VL203", 5)
+    (joined,) = target_join.join([static("VL203", 5)], [part], rule_facts(), sources)
+    assert joined.verdict == "confirmed"
+
+
+def test_a_difference_without_a_cause_is_reported_at_forward(tmp_path: Path, sources: Sources) -> None:
+    part = evidence(tmp_path, CheckLost("eager", (2,), "ValueError: odd"))
+    (finding,) = target_verdicts.find([part], rule_facts(), sources)
+    assert (finding.code, finding.line) == ("replay-differs", 2)
+    assert "returned at 2, where eager raises ValueError: odd" in finding.evidence[0]
+
+
+def test_agreement_at_one_token_refutes_a_decision_in_a_traced_function(tmp_path: Path, sources: Sources) -> None:
+    traced, elsewhere = graph(tmp_path, 4, 7), ""
+    (refuted,) = target_join.join([static("VL203", 5)], [evidence(tmp_path, trace=traced)], rule_facts(), sources)
+    assert refuted.verdict == "refuted"
+    (unknown,) = target_join.join([static("VL203", 5)], [evidence(tmp_path, trace=elsewhere)], rule_facts(), sources)
+    assert unknown.verdict == "not run"
+    wrong = WrongAnswer("eager", (1,), 7.0, "output: values differ", 2.0)
+    found = target_join.join([static("VL203", 5)], [evidence(tmp_path, wrong, trace=traced)], rule_facts(), sources)
+    assert [f.verdict for f in found if f.code == "VL203"] == ["not run"], "it may be something else that differs"
+
+
+def test_shape_ids_are_judged_by_the_unbacked_passes(tmp_path: Path, sources: Sources) -> None:
+    both = {"unbacked": "u.log", "shared-unbacked": "s.log"}
+    asked = DataDependent("unbacked", "x.size(0) == y.size(0)", at(tmp_path, 3))
+    shared = DataDependent("shared-unbacked", "x.size(0) > 5", at(tmp_path, 3))
+
+    def verdict(*outcomes: Outcome, **names: str) -> str | None:
+        part = evidence(tmp_path, *outcomes, **names)
+        found = target_join.join([static("VL206", 1)], [part], rule_facts(), sources)
+        return next(f.verdict for f in found if f.code == "VL206")
+
+    assert verdict(asked, **both) == "confirmed"
+    assert verdict(**both) == "refuted"
+    assert verdict(asked, shared, **both) == "not run", "another size is at fault"
+    assert verdict() == "not run", "the passes were not made"
+
+
+def test_a_dim_that_was_not_declared_is_wrong_at_every_other_size(tmp_path: Path, sources: Sources) -> None:
+    def verdict(*outcomes: Outcome) -> str | None:
+        found = target_join.join([static("VL205", 1)], [evidence(tmp_path, *outcomes)], rule_facts(), sources)
+        return next(f.verdict for f in found if f.code == "VL205")
+
+    assert verdict(WrongAnswer("eager", (1, 2, 128), None, "output: float32[509] instead of float32[2]")) == "confirmed"
+    assert verdict() == "refuted"
+    assert verdict(WrongAnswer("eager", (128,), None, "output")) == "not run"
