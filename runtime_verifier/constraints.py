@@ -71,6 +71,8 @@ _CALLS: dict[str, tuple[str, Callable[..., float]]] = {
 }
 _SOURCE_SIZE = re.compile(r"\.(size|stride)\(\)\[(\d+)\]")
 _SOURCE_LOCAL = re.compile(r"\b[LG]\['([^']+)'\]")
+#: An argument of a forward that a decorator wrapped.
+_SOURCE_KEYWORD = re.compile(r"\bkwargs\['(\w+)'\]")
 
 
 class NotUnderstood(ValueError):
@@ -79,7 +81,7 @@ class NotUnderstood(ValueError):
 
 def readable_source(source: str) -> str:
     """`x.size(0)` for torch's `L['x'].size()[0]`."""
-    return _SOURCE_SIZE.sub(r".\1(\2)", _SOURCE_LOCAL.sub(r"\1", source))
+    return _SOURCE_SIZE.sub(r".\1(\2)", _SOURCE_KEYWORD.sub(r"\1", _SOURCE_LOCAL.sub(r"\1", source)))
 
 
 @dataclass(frozen=True)

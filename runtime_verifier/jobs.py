@@ -12,22 +12,26 @@ from vllm_lint.runtime_verifier.outcomes import Backend, Mode, Result
 SIZES = (1, 2, 3, 7, 127, 128, 129, 256, 512, 1000)
 
 
-Provider = Literal["module", "vllm"]
-"""Who builds the target: `module` takes a class of a file, `vllm` an architecture of vLLM's registry or the folder of
-a config.json."""
+Provider = Literal["module", "harness", "transformers", "vllm"]
+"""Who builds the target: `module` takes a class or a function, `harness` a function that returns a module and its
+inputs, `transformers` a model type, `vllm` an architecture of vLLM's registry or the folder of a config.json."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One target, to be captured and replayed.
 
-    The class of a `module` is built without arguments, with the folder of its file on the import path. Its inputs at n
-    tokens are what the file's `inputs(n)` returns for the names in `forward`'s signature, and `randn(n, 8)` for the
-    others that have no default. What it imports from `vllm` is what `standins` holds.
+    `target` is a name in the file or dotted module `path`, for a `module` and a `harness`, and otherwise a model.
     """
 
     target: str
     provider: Provider = "module"
     path: str = ""
+    search: tuple[str, ...] = ()
+    """Folders to put in front of the import path."""
+    shape: str = ""
+    """What a `module` takes, in the form that `shapes` reads, such as `x=n,64 positions=n:int64`."""
+    standins: bool = False
+    """Whether `standins` stands in for vLLM even where vLLM is installed; where it is not, it always does."""
     trace_size: int = 256
     sizes: tuple[int, ...] = SIZES
     modes: tuple[Mode, ...] = ("backed",)

@@ -10,10 +10,18 @@ from typing import Any
 
 import torch
 
-from vllm_lint.runtime_verifier.outcomes import Place
+from vllm_lint.runtime_verifier.outcomes import EagerFailed, Place
 
 Dims = Mapping[str, Mapping[int, "str | None"]]
 """Argument name to dynamic dim to the shape id it was declared with."""
+
+
+class TargetError(Exception):
+    """The target cannot be built."""
+
+    def __init__(self, outcome: EagerFailed) -> None:
+        super().__init__(outcome.message)
+        self.outcome = outcome
 
 
 class NotReached(Exception):
@@ -26,7 +34,7 @@ class Region:
 
     `inputs` gives the keyword arguments for a number of tokens, fresh tensors with equal values every time, and raises
     NotReached where there are none; `context` is entered around every call. `unbacked` holds the dims that vLLM marks
-    as unbacked in every mode (`mark_unbacked_dims`).
+    as unbacked in every mode (`mark_unbacked_dims`). `made` says what inputs were made up, in the form of a shape hint.
     """
 
     name: str
@@ -35,6 +43,7 @@ class Region:
     inputs: Callable[[int], dict[str, Any]]
     context: Callable[[int], AbstractContextManager[object]] = nullcontext
     unbacked: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    made: str = ""
 
     @property
     def forward(self) -> Callable[..., Any]:

@@ -150,6 +150,12 @@ _MODULES: dict[str, dict[str, Any]] = {
 }
 
 
+def installed() -> bool:
+    """Whether the stand-ins are what `import vllm` gives."""
+    decorators = sys.modules.get("vllm.compilation.decorators")
+    return getattr(decorators, "support_torch_compile", None) is support_torch_compile
+
+
 def install() -> None:
     """Make the stand-ins importable, in front of an installed vLLM."""
     for name, content in _MODULES.items():

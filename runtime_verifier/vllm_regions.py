@@ -13,10 +13,9 @@ import torch
 from vllm.compilation.wrapper import TorchCompileWithNoGuardsWrapper
 
 from vllm_lint.runtime_verifier.outcomes import EagerFailed, line_of
-from vllm_lint.runtime_verifier.regions import Dims, NotReached, Region
+from vllm_lint.runtime_verifier.regions import Dims, NotReached, Region, TargetError
 from vllm_lint.runtime_verifier.snapshot import Snapshot
 from vllm_lint.runtime_verifier.standins import declared_dims, normalised_dims
-from vllm_lint.runtime_verifier.targets import TargetError
 from vllm_lint.runtime_verifier.vllm_models.build import build
 from vllm_lint.runtime_verifier.vllm_models.inputs import Call
 from vllm_lint.runtime_verifier.vllm_models.registry import NotBuilt
@@ -134,14 +133,19 @@ def _region(module: torch.nn.Module, call: Call, steps: _Steps) -> Region:
             raise NotReached(f"the model does not come to {type(module).__name__} with {tokens} tokens")
         return copy.deepcopy(reached[module])
 
+    dims, unbacked = declared(module)
+    return Region(type(module).__name__, module, dims, inputs, call.context, unbacked)
+
+
+def declared(module: torch.nn.Module) -> tuple[Dims, Mapping[str, tuple[int, ...]]]:
+    """The dims that vLLM marks for a decorated module, as dynamic and as unbacked."""
     cls = _decorated(module)
     options = inspect.getclosurevars(cls.__call__).nonlocals
-    declared: Mapping[str, Any] | None = options.get("dynamic_arg_dims") or getattr(module, "_dynamic_arg_dims", None)
+    given: Mapping[str, Any] | None = options.get("dynamic_arg_dims") or getattr(module, "_dynamic_arg_dims", None)
     unbacked = {
         k: (v,) if isinstance(v, int) else tuple(v) for k, v in (options.get("mark_unbacked_dims") or {}).items()
     }
-    dims: Dims = normalised_dims(declared) if declared else declared_dims(cls, None)
-    return Region(type(module).__name__, module, dims, inputs, call.context, unbacked)
+    return normalised_dims(given) if given else declared_dims(cls, None), unbacked
 
 
 def _decorated(module: torch.nn.Module) -> type:

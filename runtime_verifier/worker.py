@@ -30,11 +30,11 @@ from vllm_lint.runtime_verifier.outcomes import (
     WrongAnswer,
     line_of,
 )
-from vllm_lint.runtime_verifier.regions import NotReached, Region
+from vllm_lint.runtime_verifier.regions import NotReached, Region, TargetError
 from vllm_lint.runtime_verifier.replay import compare_eager, eager_outcome, replay
 from vllm_lint.runtime_verifier.snapshot import Snapshot
 from vllm_lint.runtime_verifier.target_evidence import RESULT
-from vllm_lint.runtime_verifier.targets import TargetError, load, regions
+from vllm_lint.runtime_verifier.targets import regions
 from vllm_lint.runtime_verifier.trace_writer import write_trace
 
 
@@ -90,7 +90,8 @@ class _Work:
         if failure is not None:
             if _is_out_of_memory(failure):
                 raise failure
-            yield EagerFailed("forward", line_of(failure))
+            made = f"; it was called with {region.made}, which --shape can change" if region.made else ""
+            yield EagerFailed("forward", f"{line_of(failure)}{made}")
             return
         found: list[Outcome] = []
         for mode in job.modes:
@@ -102,7 +103,7 @@ class _Work:
         yield from found
         if job.reference is not None:
             self._start.restore()
-            other = load(job.reference, job.target)
+            (other,) = regions(msgspec.structs.replace(job, path=job.reference))
             yield from compare_eager(region.module, other.module, other.inputs, self._sizes([]))
 
     def _pass(self, mode: Mode, backend: Backend, changed: tuple[str, ...]) -> Iterator[Outcome]:

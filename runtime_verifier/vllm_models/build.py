@@ -111,7 +111,7 @@ def build(source: str, max_tokens: int = 509) -> BuiltModel:
         plan = Plan(config, draft)
     with tempfile.TemporaryDirectory(prefix="vllm-lint-") as folder:
         os.environ["VLLM_CACHE_ROOT"] = os.path.join(folder, "cache")
-        _join(folder)
+        join_world(folder)
         vllm_config, model = _attempts(plan, Path(folder), max_tokens)
     call = forward_call("draft" if draft else "forward", model, vllm_config)
     return BuiltModel(architecture, model, vllm_config, (call,))
@@ -227,7 +227,7 @@ def _load(vllm_config: VllmConfig, draft: Draft | None) -> torch.nn.Module:
     return model.eval()
 
 
-def _join(folder: str) -> None:
+def join_world(folder: str) -> None:
     """Make a world of one process."""
     backend = getattr(current_platform, "dist_backend", "gloo") or "gloo"
     init_distributed_environment(1, 0, f"file://{folder}/rendezvous", 0, backend)

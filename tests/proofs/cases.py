@@ -79,6 +79,8 @@ class Case:
     claims: tuple[Claim, ...]
     guards_harmless: bool
     trace_size: int
+    arguments: tuple[str, ...]
+    """What forward requires: floats of shape (n, 8), where the file's own inputs say nothing else."""
 
     @property
     def id(self) -> str:
@@ -95,6 +97,8 @@ class Case:
         return Job(
             path=str(self.path),
             target=self.name,
+            standins=True,
+            shape=" ".join(f"{name}=n,8:float32" for name in self.arguments),
             trace_size=self.trace_size,
             modes=("backed", "unbacked", "breaks") if kind == "flagged" else ("backed", "unbacked"),
             backends=("eager", "inductor") if any(c.backend == "inductor" for c in self.claims) else ("eager",),
@@ -121,7 +125,16 @@ def _case(path: Path, node: ast.ClassDef, trace_size: int) -> Case:
     claims = tuple(Claim.parse(t.removeprefix("Proof:").strip()) for t in lines if t.startswith("Proof:"))
     first = min(d.lineno for d in node.decorator_list)
     end = node.end_lineno or first
-    return Case(path, node.name, first, end, claims, "Guards: harmless" in lines, trace_size)
+    arguments = _required_arguments(node)
+    return Case(path, node.name, first, end, claims, "Guards: harmless" in lines, trace_size, arguments)
+
+
+def _required_arguments(cls: ast.ClassDef) -> tuple[str, ...]:
+    for method in cls.body:
+        if isinstance(method, ast.FunctionDef) and method.name == "forward":
+            names = [a.arg for a in (*method.args.posonlyargs, *method.args.args)][1:]
+            return tuple(names[: len(names) - len(method.args.defaults)])
+    return ()
 
 
 @functools.cache

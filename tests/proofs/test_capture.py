@@ -57,7 +57,7 @@ def capture(pool: Pool, tmp_path: Path) -> Capture:
             f"    def __init__(self):\n        super().__init__()\n        {init}\n\n"
             f"    def forward(self, x: torch.Tensor):\n{text}\n"
         )
-        return pool.run(Job(path=str(path), target="M", **options))
+        return pool.run(Job(path=str(path), target="M", standins=True, **options))
 
     return run
 
@@ -108,7 +108,7 @@ def test_sizes_of_two_inputs_found_equal_are_benign(pool: Pool, tmp_path: Path) 
         "    def forward(self, x: torch.Tensor, y: torch.Tensor):\n"
         "        assert x.shape == y.shape\n        return x + y\n"
     )
-    assert pool.run(Job(path=str(path), target="M")).outcomes == ()
+    assert pool.run(Job(path=str(path), target="M", standins=True)).outcomes == ()
 
 
 def test_a_divisibility_guard_becomes_a_runtime_assert_when_unbacked(capture: Capture) -> None:
@@ -175,7 +175,7 @@ def test_a_forward_without_tensors_is_no_capture(capture: Capture) -> None:
 def test_an_import_that_fails_is_an_outcome(pool: Pool, tmp_path: Path) -> None:
     path = tmp_path / "model.py"
     path.write_text("import nothing_of_that_name\n")
-    outcome = only(pool.run(Job(path=str(path), target="M")), EagerFailed)
+    outcome = only(pool.run(Job(path=str(path), target="M", standins=True)), EagerFailed)
     assert outcome.stage == "import"
     assert "nothing_of_that_name" in outcome.message
 
@@ -211,7 +211,7 @@ def test_a_crash_does_not_disturb_the_jobs_beside_it(pool: Pool, tmp_path: Path)
         "@support_torch_compile\nclass Bad(nn.Module):\n"
         "    def forward(self, x: torch.Tensor):\n        os._exit(3)\n"
     )
-    jobs = [Job(path=str(path), target=t) for t in ("Bad", "Good") * 3]
+    jobs = [Job(path=str(path), target=t, standins=True) for t in ("Bad", "Good") * 3]
     results = [f.result() for f in [pool.submit(j) for j in jobs]]
     assert [r.outcomes for r in results] == [(Crashed(3),), ()] * 3
 
@@ -227,7 +227,7 @@ def test_no_process_and_no_folder_outlives_the_program(tmp_path: Path, end: sign
     script = tmp_path / "main.py"
     script.write_text(
         "from vllm_lint.runtime_verifier.jobs import Job\nfrom vllm_lint.runtime_verifier.pool import Pool\n"
-        f"with Pool(1) as pool:\n    pool.run(Job(path={str(model)!r}, target='M', timeout=300))\n"
+        f"with Pool(1) as pool:\n    pool.run(Job(path={str(model)!r}, target='M', standins=True, timeout=300))\n"
     )
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     program = subprocess.Popen([sys.executable, str(script)], stderr=subprocess.DEVNULL, env=environment)
