@@ -542,8 +542,9 @@ def _mapping_method(call: Call, receiver: Mapping) -> Value:
 
 def _module_method(call: Call, receiver: Instance) -> Value:
     if call.name in ("register_buffer", "register_parameter", "add_module", "register_module"):
-        if len(call.args) > 1 and isinstance(call.first, Const):
-            receiver.attributes.setdefault(str(call.first.value), call.args[1])
+        name = str(call.first.value) if len(call.args) > 1 and isinstance(call.first, Const) else None
+        if name is not None and name not in receiver.attributes:
+            call.context.set_attribute(receiver, name, call.args[1])
         return NONE
     if call.name in ("to", "cuda", "cpu", "half", "float", "bfloat16", "eval", "train", "requires_grad_", "apply"):
         return receiver
@@ -558,7 +559,8 @@ def _parent_method(call: Call, receiver: Parent) -> Value:
         if call.name == "__init__":
             base = next((b for b in bases if b.startswith("torch.nn.") and not b.endswith(".Module")), None)
             if base is not None:
-                target.attributes["__layer__"] = Layer(base, tuple(call.args), tuple(call.kwargs.items()))
+                built = Layer(base, tuple(call.args), tuple(call.kwargs.items()))
+                call.context.set_attribute(target, "__layer__", built)
             return NONE
         if call.name == "__call__":  # torch.nn.Module's
             forward = call.context.attribute(target, "forward", call.node, call.frame)

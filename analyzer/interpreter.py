@@ -13,14 +13,13 @@ from dataclasses import replace
 
 from vllm_lint.analyzer import builtin_calls, operators, special_calls
 from vllm_lint.analyzer.calls import Call
-from vllm_lint.analyzer.construction import Construction
 from vllm_lint.analyzer.context import Frame, path_to
 from vllm_lint.analyzer.findings import Step
 from vllm_lint.analyzer.index import Assignment, Binding, ClassInfo, FunctionInfo, Import, ModuleInfo
+from vllm_lint.analyzer.objects import Objects
 from vllm_lint.analyzer.project import Project
 from vllm_lint.analyzer.recording import Recording
 from vllm_lint.analyzer.source import Located
-from vllm_lint.analyzer.statements import Statements
 from vllm_lint.analyzer.values import (
     NONE,
     UNKNOWN,
@@ -41,7 +40,6 @@ from vllm_lint.analyzer.values import (
     Tensor,
     Unknown,
     Value,
-    anonymous,
     choice,
     clock,
     is_static,
@@ -50,6 +48,7 @@ from vllm_lint.analyzer.values import (
     trail_of,
     widened,
 )
+from vllm_lint.analyzer.worlds import Outcome, World
 
 _MAX_DEPTH = 60
 #: Calls interpreted for one root before the rest stays unknown; real vLLM roots take a few thousand.
@@ -96,21 +95,14 @@ _OPAQUE = {
 }
 
 
-class Interpreter(Statements):
+_UNFINISHED: Outcome | None = Outcome({"": UNKNOWN}, (), True)
+
+
+class Interpreter(Objects):
     """Interprets the code reachable from compiled roots, and records what it sees."""
 
     def __init__(self, project: Project) -> None:
         super().__init__(project)
-        self._results: dict[Hashable, Value] = {}
-        self._recordings: dict[Hashable, tuple[Recording, int]] = {}
-        """What happened on the way to each result, and when that began."""
-        self._running: set[Hashable] = set()
-        self._instances: dict[Hashable, Instance] = {}
-        self._globals: dict[tuple[int, str], tuple[Value, int]] = {}
-        self._decorated: dict[Hashable, tuple[Value, int]] = {}
-        """Values with the questions that they depend on."""
-        self._depth = 0
-        self._calls = 0
         project.resolve_base = self._bases
 
     # Names
@@ -131,24 +123,25 @@ class Interpreter(Statements):
 
     def module_attribute(self, module: ModuleInfo, name: str) -> Value | None:
         """The value of a module-level name; None if the module has no such name."""
-        key = (id(module), name)
-        if key in self._globals:
-            known, questions = self._globals[key]
-            self.project.touched |= questions
-            return known
         special = special_calls.GLOBALS.get(f"{module.name}.{name}")
         if special is not None:
             return special
-        self._globals[key] = (UNKNOWN, 0)  # a name that is defined by way of itself
-        outer = self._start_recording()
-        with self.silently():
-            value = self._bound(module, name)
-        questions = self._end_recording(outer).questions
-        if value is None:
-            del self._globals[key]
-        else:
-            self._globals[key] = (value, questions)
-        return value
+
+        def bound() -> Outcome | None:
+            with self.apart(World()) as world:
+                value = self._bound(module, name)
+                return None if value is None else self.outcome({"": value}, world)
+
+        key = ("name", id(module), name)
+        outcome = self.project.shared.once(key, bound, _UNFINISHED)  # a name may be defined by way of itself
+        if outcome is None:
+            return None
+        if outcome.is_plain:
+            return outcome.values[""]
+        known = self.world.values.get(key)
+        if known is None:
+            known = self.world.values[key] = (self.adopted(outcome)[""], 0)
+        return known[0]
 
     def _bound(self, module: ModuleInfo, name: str) -> Value | None:
         bindings = module.bindings.get(name)
@@ -207,16 +200,15 @@ class Interpreter(Statements):
         node = function.info.node
         if isinstance(node, ast.Lambda) or not node.decorator_list:
             return function
-        key = (function.key, id(function.owner))
-        if key in self._decorated:
-            known, questions = self._decorated[key]
-            self.project.touched |= questions
+        key = ("decorated", function.key, id(function.owner))
+        if key in self.world.values:
+            known, questions = self.world.values[key]
+            self.project.shared.touched |= questions
             return known
-        self._decorated[key] = (function, 0)
+        self.world.values[key] = (function, 0)
         outer = self._start_recording()
         value: Value = function
-        for decorator in reversed(node.decorator_list):
-            name = self.qualified_name(decorator, frame)
+        for decorator, name in zip(reversed(node.decorator_list), self._decorators(function.info, frame), strict=False):
             if name in _OPAQUE:
                 value = Partial(_OPAQUE_FUNCTION, (function,), ())
                 break
@@ -226,8 +218,20 @@ class Interpreter(Statements):
                 wrapped = self.call(self.evaluate(decorator, frame), [value], {}, decorator, frame)
             if isinstance(wrapped, (Function, Partial, Choice)):
                 value = wrapped
-        self._decorated[key] = (value, self._end_recording(outer).questions)
+        self.world.values[key] = (value, self._end_recording(outer).questions)
         return value
+
+    def _decorators(self, info: FunctionInfo, frame: Frame) -> list[str]:
+        """Names of the decorators of a function, the innermost first."""
+        nodes = reversed(getattr(info.node, "decorator_list", []))
+        if frame.info is not None or frame.variables:
+            return [self.qualified_name(d, frame) for d in nodes]
+
+        def names() -> list[str]:
+            with self.apart(World()):
+                return [self.qualified_name(d, frame) for d in nodes]
+
+        return self.project.shared.once(("decorators", info), names, [])
 
     def qualified_name(self, node: ast.expr, frame: Frame) -> str:
         """The dotted name of what an expression refers to, calls and subscripts stripped; "" if it has none."""
@@ -256,7 +260,7 @@ class Interpreter(Statements):
             base: ast.expr = node
             while isinstance(base, ast.Subscript):
                 base = base.value
-            with self.silently():
+            with self.apart(World()):
                 value = self.evaluate(base, frame)
             for option in value.options if isinstance(value, Choice) else (value,):
                 if isinstance(option, Class) and option.cls is not cls:
@@ -278,61 +282,6 @@ class Interpreter(Statements):
     def external_bases(self, cls: ClassInfo) -> list[str]:
         """Library classes among the bases."""
         return [b for b in self.project.linearization(cls) if isinstance(b, str)]
-
-    def instantiate(self, cls: ClassInfo, args: list[Value], kwargs: dict[str, Value], *, typed: bool = False) -> Value:
-        """An object of `cls`; the same arguments give the same object, to one constructor or outside of any."""
-        owner = self.construction.instance if self.construction is not None and not typed else None
-        if special_calls.constructed_by_type(self.project, cls):
-            args, kwargs = self._generalized(args, kwargs)
-            owner = None
-        key = (id(cls), tuple(a.key for a in args), tuple((k, v.key) for k, v in kwargs.items()), typed, id(owner))
-        known = self._instances.get(key)
-        if known is not None:
-            return known
-        bases = self.external_bases(cls)
-        if any(b.startswith("enum.") for b in bases):
-            return Static(cls.qualified_name)
-        if any(b in operators.TENSOR_TYPES for b in bases):
-            data = kwargs.get("data", args[0] if args else UNKNOWN)
-            shape = data.shape if isinstance(data, Tensor) else None
-            return Tensor(shape, exact=isinstance(data, Tensor) and data.exact, parameter=True)
-        instance = self._instances[key] = Instance(cls, typed=typed, owner=owner)
-        initializer = self.member(cls, "__init__")
-        if initializer is None or not isinstance(initializer[1], FunctionInfo):
-            self._fill_fields(instance, args, kwargs)
-            return instance
-        function = Function(initializer[1], instance, owner=initializer[0])
-        if not self.quiet:  # an object built in a compiled region is built as the region is captured
-            self.call_function(function, args, kwargs, cls.node, Frame(cls.module, {}))
-            return instance
-
-        def construct() -> int:
-            outer, around = self._start_recording(), self.construction
-            self.construction = Construction(instance)
-            with self.silently():
-                self.call_function(function, args, kwargs, cls.node, Frame(cls.module, {}))
-            self.construction = around
-            return self._end_recording(outer).questions
-
-        instance.construct_later(construct, self.project)
-        return instance
-
-    def instance_of(self, cls: ClassInfo) -> Value:
-        """Some object of `cls` or a subclass, of which only the declared type is known."""
-        with self.silently():
-            return self.instantiate(cls, [], {"...": Static()}, typed=True)
-
-    def _fill_fields(self, instance: Instance, args: list[Value], kwargs: dict[str, Value]) -> None:
-        """What the generated constructor of a dataclass or named tuple does."""
-        fields = [
-            name
-            for base in reversed(self.project.linearization(instance.cls))
-            if not isinstance(base, str)
-            for name in base.annotations
-        ]
-        if len(args) <= len(fields):
-            instance.attributes.update(zip(fields, args, strict=False))
-        instance.attributes.update({k: v for k, v in kwargs.items() if k != "..."})
 
     def from_annotation(self, annotation: ast.expr | None, frame: Frame, label: str = "") -> Value:
         """A value of the annotated type, fixed at capture as far as the type allows that."""
@@ -478,9 +427,37 @@ class Interpreter(Statements):
             args = [receiver, *args]
         if not _accepts(info, args, kwargs):
             return Unknown("cannot be called like this")  # so what stands here at run time is something else
-        variables = self._bind(function, args, kwargs, node, frame)
-        result = self._interpret(function, variables, args, node, frame)
+        result = self._shared_result(function, args, kwargs, node) if self.quiet else None
+        if result is None:
+            variables = self._bind(function, args, kwargs, node, frame)
+            result = self._interpret(function, variables, args, node, frame)
         return result if agreed is None else agreed
+
+    def _shared_result(
+        self, function: Function, args: list[Value], kwargs: dict[str, Value], node: Located
+    ) -> Value | None:
+        """The result of a call that is not listened to, from whichever world made it first.
+
+        None if the call takes something that only this world has, or can change it.
+        """
+        arguments = None if function.scope is not None else self.description(args, kwargs, changeable=False)
+        if arguments is None:
+            return None
+
+        def interpret() -> Outcome:
+            with self.apart(World()) as world:
+                given = [self.adopt(a) for a in args]
+                named = {k: self.adopt(v) for k, v in kwargs.items()}
+                inner = function if function.receiver is None else replace(function, receiver=given[0])
+                home = Frame(function.info.module, {})
+                variables = self._bind(inner, given, named, node, home)
+                return self.outcome({"": self._interpret(inner, variables, given, node, home)}, world)
+
+        key = ("call", function.info, function.owner, function.receiver is None, arguments)
+        outcome = self.project.shared.once(key, interpret, None)
+        if outcome is None:
+            return self._declared_result(function, args)
+        return outcome.values[""] if outcome.is_plain else self.adopted(outcome)[""]
 
     def _interpret(
         self, function: Function, variables: dict[str, Value], args: list[Value], node: Located, frame: Frame
@@ -495,11 +472,11 @@ class Interpreter(Statements):
             self.alternatives > 0,
             self.contract,
         )
-        if key in self._results:
+        if key in self.world.results:
             self._repeat(key, variables.values(), function, node, frame)
-            return self._results[key]
-        self._calls += 1
-        if key in self._running or self._depth >= _MAX_DEPTH or self._calls > _BUDGET:
+            return self.world.results[key]
+        self.world.calls += 1
+        if key in self.world.running or self.world.depth >= _MAX_DEPTH or self.world.calls > _BUDGET:
             return self._declared_result(function, args)
         since = next(clock)
         inner = Frame(
@@ -513,8 +490,8 @@ class Interpreter(Statements):
             call=self._call_step(function, node, frame),
             order=since,
         )
-        self._running.add(key)
-        self._depth += 1
+        self.world.running.add(key)
+        self.world.depth += 1
         modes = (self.conditions, self.asserting, self.immaterial)
         self.conditions, self.asserting, self.immaterial = 0, False, False
         construction, unsure = self.construction, self.construction.unsure if self.construction is not None else 0
@@ -526,27 +503,14 @@ class Interpreter(Statements):
             if isinstance(result, Unknown) and not result.tainted:
                 result = self._declared_result(function, args)
         finally:
-            self._recordings[key] = (self._end_recording(outer), since)
-            self._running.discard(key)
-            self._depth -= 1
+            self.world.recordings[key] = (self._end_recording(outer), since)
+            self.world.running.discard(key)
+            self.world.depth -= 1
             self.conditions, self.asserting, self.immaterial = modes
             if construction is not None:
                 construction.unsure = unsure
-        self._results[key] = result
+        self.world.results[key] = result
         return result
-
-    def _generalized(self, args: list[Value], kwargs: dict[str, Value]) -> tuple[list[Value], dict[str, Value]]:
-        """Arguments as an implementation sees them that serves many callers: sizes and objects by type only.
-
-        One interpretation of each implementation then does for all layers of a model.
-        """
-
-        def by_type(value: Value) -> Value:
-            if isinstance(value, Instance):
-                return self.instance_of(value.cls)
-            return anonymous(widened(value))
-
-        return [by_type(a) for a in args], {k: by_type(v) for k, v in kwargs.items()}
 
     def _run(self, function: Function, frame: Frame) -> Value:
         node = function.info.node
@@ -591,8 +555,8 @@ class Interpreter(Statements):
             self.contract,
             model,
         )
-        if key not in self._results:
-            self._results[key] = UNKNOWN  # an override that calls the method on another object of the type
+        if key not in self.world.results:
+            self.world.results[key] = UNKNOWN  # an override that calls the method on another object of the type
             results = []
             since, outer = next(clock), self._start_recording()
             with self.alternatively():
@@ -605,12 +569,12 @@ class Interpreter(Statements):
                         override = Function(binding, instance, owner=cls)
                         bound = self.decorated(override, Frame(cls.module, {}, owner=cls))
                         results.append(self.call(bound, args, kwargs, node, frame))
-            self._recordings[key] = (self._end_recording(outer), since)
+            self.world.recordings[key] = (self._end_recording(outer), since)
             result = choice([r for r in results if not isinstance(r, Unknown)] or [declared])
-            self._results[key] = declared if isinstance(result, Unknown) else result
+            self.world.results[key] = declared if isinstance(result, Unknown) else result
         else:
             self._repeat(key, [*args, *kwargs.values()], function, node, frame)
-        return self._results[key]
+        return self.world.results[key]
 
     def opaque_result(self, function: Value, args: list[Value]) -> Value:
         """The result of a function that is not traced into: what its annotation says."""
@@ -675,16 +639,16 @@ class Interpreter(Statements):
         return Int(value.size, self.step(value, node, frame, message), value.inputs, value.exact)
 
     def _start_recording(self) -> tuple[Recording, int]:
-        outer = (self.recording, self.project.touched)
-        self.recording, self.project.touched = Recording(), 0
+        outer = (self.recording, self.project.shared.touched)
+        self.recording, self.project.shared.touched = Recording(), 0
         return outer
 
     def _end_recording(self, outer: tuple[Recording, int]) -> Recording:
         """Go on with the recording that was interrupted, with what happened since."""
         part = self.recording
-        part.questions |= self.project.touched
+        part.questions |= self.project.shared.touched
         self.recording, touched = outer
-        self.project.touched = touched | part.questions
+        self.project.shared.touched = touched | part.questions
         self.recording.join(part)
         return part
 
@@ -696,10 +660,10 @@ class Interpreter(Statements):
 
     def _repeat(self, key: Hashable, values: Iterable[Value], function: Function, node: Located, frame: Frame) -> None:
         """Record again what happened on the way to a result, as seen from `frame`."""
-        recording, since = self._recordings.get(key, (None, 0))
+        recording, since = self.world.recordings.get(key, (None, 0))
         if recording is None:
             return
-        self.project.touched |= recording.questions
+        self.project.shared.touched |= recording.questions
         self.recording.functions |= recording.functions
         self.recording.unresolved |= recording.unresolved
         fresh = [(e, path) for i, (e, path) in recording.events.items() if i not in self.recording.events]
@@ -718,7 +682,7 @@ class Interpreter(Statements):
     def start_root(self) -> None:
         """Begin to record what one root reaches; results are kept."""
         self.recording = Recording()
-        self._calls = 0
+        self.world.calls = 0
 
 
 def _accepts(info: FunctionInfo, args: list[Value], kwargs: dict[str, Value]) -> bool:

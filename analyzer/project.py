@@ -9,7 +9,7 @@ from pathlib import Path
 from vllm_lint.analyzer.discovery import display_name
 from vllm_lint.analyzer.index import ClassInfo, ModuleInfo, index_module
 from vllm_lint.analyzer.questions import Disk, digest_of_answers, module_answer, python_files, text_answer
-from vllm_lint.analyzer.recording import Table
+from vllm_lint.analyzer.sharing import Shared
 from vllm_lint.analyzer.source import SourceFile, read_source
 
 #: Packages that are read where the checked files import them; others stay external.
@@ -17,10 +17,7 @@ INSTALLED_PACKAGES = ("vllm",)
 
 
 class Project:
-    """Finds, reads and keeps the modules of a program, and notes what is asked about it.
-
-    `touched` has a bit for each question asked since it was last set to 0; `questions` says which.
-    """
+    """Finds, reads and keeps the modules of a program; `shared` notes what is asked about it."""
 
     def __init__(
         self,
@@ -53,26 +50,7 @@ class Project:
         self._module_names: dict[Path, str] = {}
         self._subclass_names: dict[Path, dict[str, list[tuple[Path, str]]]] = {}
         self._modules: dict[str, ModuleInfo | None] = {}
-        self._linear: dict[ClassInfo, tuple[tuple[ClassInfo | str, ...], int]] = {}
-        self.touched = 0
-        self._bits = Table()
-        self._asked: dict[str, tuple[str, int]] = {}
-
-    def start(self) -> None:
-        """Forget what classes derive from, which an interpreter finds out, and what was asked."""
-        self._linear = {}
-        self.touched = 0
-
-    def _ask(self, question: str, answer: Callable[[], str]) -> None:
-        """Note a question, which has the same answer throughout a run."""
-        known = self._asked.get(question)
-        if known is None:
-            known = self._asked[question] = (answer(), self._bits.bit(question))
-        self.touched |= known[1]
-
-    def questions(self, mask: int) -> dict[str, str]:
-        """The questions whose bits are set in `mask`, and their answers, sorted."""
-        return {question: self._asked[question][0] for question in sorted(map(str, self._bits.things(mask)))}
+        self.shared = Shared()
 
     def display(self, path: Path) -> str:
         """`path` as findings show it."""
@@ -83,7 +61,7 @@ class Project:
     def is_checked(self, module: ModuleInfo) -> bool:
         """Whether findings in `module` are asked for; code of others is only read for what it returns."""
         path = module.source.path
-        self._ask(f"checked {self.display(path)}", lambda: self.checked_answer(path))
+        self.shared.ask(f"checked {self.display(path)}", lambda: self.checked_answer(path))
         return path in self._checked
 
     def checked_answer(self, path: Path) -> str:
@@ -104,7 +82,7 @@ class Project:
         """The module in the file `path`; None if it cannot be read."""
         name = self.module_name(path)
         module = self._load(name, path)
-        self._ask(f"text {self.display(path)}", lambda: text_answer(name, self._digests[path]))
+        self.shared.ask(f"text {self.display(path)}", lambda: text_answer(name, self._digests[path]))
         return module
 
     def module(self, name: str) -> ModuleInfo | None:
@@ -112,7 +90,7 @@ class Project:
         if name not in self._modules:
             path = self.find(name)
             self._modules[name] = self._load(name, path) if path is not None else None
-        self._ask(f"module {name}", lambda: self._module_answer(name))
+        self.shared.ask(f"module {name}", lambda: self._module_answer(name))
         return self._modules[name]
 
     def _module_answer(self, name: str) -> str:
@@ -153,23 +131,19 @@ class Project:
 
         Bases of libraries appear as dotted names. A cycle ends where it closes.
         """
-        known = self._linear.get(cls)
-        if known is not None:
-            self.touched |= known[1]
-            return known[0]
-        self._linear[cls] = ((cls,), 0)
-        touched, self.touched = self.touched, 0
-        order: list[ClassInfo | str] = [cls]
-        chains = [
-            [base] if isinstance(base, str) else list(self.linearization(base)) for base in self.resolve_base(cls)
-        ]
-        for position, chain in enumerate(chains):
-            later = {id(c) for other in chains[position + 1 :] for c in other if not isinstance(c, str)}
-            order += [c for c in chain if c not in order and id(c) not in later]
-        order += [c for chain in chains for c in chain if c not in order]
-        self._linear[cls] = (tuple(order), self.touched)
-        self.touched |= touched
-        return self._linear[cls][0]
+
+        def order() -> tuple[ClassInfo | str, ...]:
+            order: list[ClassInfo | str] = [cls]
+            chains = [
+                [base] if isinstance(base, str) else list(self.linearization(base)) for base in self.resolve_base(cls)
+            ]
+            for position, chain in enumerate(chains):
+                later = {id(c) for other in chains[position + 1 :] for c in other if not isinstance(c, str)}
+                order += [c for c in chain if c not in order and id(c) not in later]
+            order += [c for chain in chains for c in chain if c not in order]
+            return tuple(order)
+
+        return self.shared.once(("order", cls), order, (cls,))
 
     def subclasses(self, cls: ClassInfo) -> list[ClassInfo]:
         """Direct and indirect subclasses in the package that defines `cls`, found by name and then checked."""
@@ -200,7 +174,7 @@ class Project:
     def _named_subclasses(self, cls: ClassInfo) -> list[tuple[Path, str]]:
         path = cls.module.source.path
         question = f"subclasses {self.display(path)} {cls.name}"
-        self._ask(question, lambda: self.subclasses_answer(path, cls.name))
+        self.shared.ask(question, lambda: self.subclasses_answer(path, cls.name))
         return self.named_subclasses(path, cls.name)
 
     def _subclasses_below(self, top: Path) -> dict[str, list[tuple[Path, str]]]:

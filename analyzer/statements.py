@@ -88,18 +88,6 @@ class Statements(Conditions):
         elif isinstance(target, ast.Subscript):
             self._assign_item(target, value, frame)
 
-    def set_attribute(self, instance: Instance, name: str, value: Value) -> None:
-        """Have `instance.name` be `value`, or what it was."""
-        construction = self.construction
-        if construction is not None and not construction.unsure and construction.owns(instance):
-            construction.assign(instance, name, value)
-            return
-        known = instance.attributes.get(name)
-        # One interpretation follows another, while the capture sees the first call: a counter is still where it began.
-        if not self.quiet and known is not None and len(options(known)) > 1 and _are_numbers(known, value):
-            return
-        instance.attributes[name] = value if known is None else join(known, value)
-
     def _assign_item(self, target: ast.Subscript, value: Value, frame: Frame) -> None:
         receiver = self.evaluate(target.value, frame)
         if isinstance(receiver, Tensor):
@@ -423,10 +411,6 @@ class Statements(Conditions):
             elif isinstance(target, ast.Subscript) and self.evaluate(target.value, frame) == _ENVIRONMENT:
                 self.emit(LibraryCall, target, frame, name="os.environ.__delitem__")
         return True
-
-
-def _are_numbers(*values: Value) -> bool:
-    return all(isinstance(o, Const) and type(o.value) is int for v in values for o in options(v))
 
 
 def _widen_again(before: dict[str, Value], narrowed: dict[str, Value], after: dict[str, Value]) -> None:

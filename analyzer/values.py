@@ -16,7 +16,8 @@ from vllm_lint.analyzer.sizes import Condition, Size
 
 if TYPE_CHECKING:
     from vllm_lint.analyzer.index import ClassInfo, FunctionInfo, ModuleInfo
-    from vllm_lint.analyzer.project import Project
+    from vllm_lint.analyzer.sharing import Shared
+    from vllm_lint.analyzer.worlds import Blueprint
 
 #: Counts the steps of the interpretation.
 clock = itertools.count()
@@ -226,39 +227,80 @@ class Instance:
     constructor creates this one, if it is no other's too.
     """
 
-    __slots__ = ("_attributes", "_construct", "_ledger", "_questions", "cls", "owner", "typed")
+    __slots__ = (
+        "_attributes",
+        "_build",
+        "_questions",
+        "_shared",
+        "args",
+        "blueprint",
+        "cls",
+        "kwargs",
+        "number",
+        "owner",
+        "typed",
+    )
 
-    def __init__(self, cls: ClassInfo, *, typed: bool = False, owner: Instance | None = None) -> None:
+    def __init__(
+        self,
+        cls: ClassInfo,
+        number: int,
+        args: list[Value],
+        kwargs: dict[str, Value],
+        blueprint: Blueprint | None,
+        *,
+        typed: bool,
+        owner: Instance | None,
+    ) -> None:
         self.cls = cls
+        self.number = number
+        """Names the class, the arguments and the owner."""
+        self.args = args
+        self.kwargs = kwargs
+        self.blueprint = blueprint
         self.typed = typed
         self.owner = owner
         self._attributes: dict[str, Value] = {}
-        self._construct: Callable[[], int] | None = None
-        self._ledger: Project | None = None
+        self._build: Callable[[Instance], None] | None = None
+        self._shared: Shared | None = None
         self._questions = 0
 
-    def construct_later(self, construct: Callable[[], int], ledger: Project) -> None:
-        """Have `construct` fill in the attributes once they are needed.
+    def build_later(self, build: Callable[[Instance], None], shared: Shared) -> None:
+        """Have `build` set the attributes once they are needed.
 
-        It says what it asked about the program; whoever looks at the attributes depends on that, as `ledger` notes.
+        Whoever looks at them depends on what was asked about the program then, as `shared` notes.
         """
-        self._construct = construct
-        self._ledger = ledger
+        self._build = build
+        self._shared = shared
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether the attributes were not needed yet."""
+        return self._build is not None
+
+    def settle(self, attributes: dict[str, Value]) -> None:
+        """Have these attributes, to begin with."""
+        self._build = None
+        self._attributes = attributes
 
     @property
     def attributes(self) -> dict[str, Value]:
         """Attributes set on the object, by name."""
-        if self._construct is not None:
-            construct, self._construct = self._construct, None
-            self._questions = construct()
-        if self._ledger is not None:
-            self._ledger.touched |= self._questions
+        shared = self._shared
+        if shared is not None:
+            if self._build is not None:
+                build, self._build = self._build, None
+                outer, shared.touched = shared.touched, 0
+                build(self)
+                self._questions = shared.touched
+                shared.touched = outer
+            shared.touched |= self._questions
         return self._attributes
 
     @property
     def key(self) -> Hashable:
-        """What equality is decided by: identity, since construction is shared by arguments."""
-        return ("instance", id(self))
+        """What equality is decided by: the arguments of the constructor, and whose constructor calls it."""
+        return ("instance", self.number)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from vllm_lint.analyzer.questions import digest_of_answers
 from vllm_lint.analyzer.rule import Rule
 from vllm_lint.analyzer.source import SourceFile, read_source
 from vllm_lint.analyzer.suppressions import worth_a_look
+from vllm_lint.analyzer.worlds import World
 
 if TYPE_CHECKING:
     from vllm_lint.analyzer.engine import Settings
@@ -42,7 +43,7 @@ class Worker:
         self._rules = rules
         self._paths = paths
         self._project = project
-        self._interpreter: Interpreter
+        self._interpreter = Interpreter(project)
         self._judge: Judge
         self._root: Root | None = None
         self._declaration: Span | None = None
@@ -77,9 +78,8 @@ class Worker:
     def _examine(self, path: Path, facts: FileFacts, source: SourceFile | FileProblem) -> FileFacts:
         self._judge = Judge(self._rules)
         self._root = None
-        self._project.start()
-        # Objects that several files share would hold what the roots of all of them assign.
-        self._interpreter = Interpreter(self._project)
+        self._project.shared.touched = 0
+        self._interpreter.world = World()  # what its roots assign to objects is for no other file to see
         problem = source if isinstance(source, FileProblem) else source.problem
         if problem is not None:
             facts.unreadable = problem.reason
@@ -90,7 +90,7 @@ class Worker:
         self._examine_declared(facts, path)
         facts.findings = self._judge.findings()
         facts.errors += sorted(self._judge.errors, key=lambda e: e.message)
-        questions = self._project.questions(self._project.touched)
+        questions = self._project.shared.questions(self._project.shared.touched)
         facts.questions = tuple(questions)
         facts.answers = digest_of_answers(questions.values())
         return facts
