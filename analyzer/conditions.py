@@ -8,6 +8,7 @@ from dataclasses import replace
 from vllm_lint.analyzer import decisions, operators
 from vllm_lint.analyzer.context import Frame
 from vllm_lint.analyzer.expressions import Expressions
+from vllm_lint.analyzer.index import names_in
 from vllm_lint.analyzer.sizes import Condition, Size
 from vllm_lint.analyzer.source import Located
 from vllm_lint.analyzer.values import (
@@ -232,8 +233,8 @@ def _compared_twice(node: ast.BoolOp, frame: Frame) -> str | None:
     """A name in two operands that stands for one of several plain values."""
     seen: set[str] = set()
     for operand in node.values:
-        names = {n.id for n in ast.walk(operand) if isinstance(n, ast.Name)}
-        if any(isinstance(n, ast.NamedExpr) for n in ast.walk(operand)):
+        names = names_in(operand)
+        if ":=" in names:
             return None
         for name in sorted(names & seen):
             value = frame.variables.get(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -53,6 +53,57 @@ class Frame:
     call: Step | None = None
     order: int = 0
 
+    def fork(self) -> Frame:
+        """A copy whose variables can go their own way; returns and yields are shared."""
+        inner = object.__new__(Frame)
+        inner.__dict__.update(self.__dict__, variables=dict(self.variables))
+        return inner
+
+
+# Classes, for a generator costs three times as much to enter and leave, and this is done a million times.
+
+
+class _Silence:
+    __slots__ = ("_context",)
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def __enter__(self) -> None:
+        self._context.quiet += 1
+
+    def __exit__(self, *raised: object) -> None:
+        self._context.quiet -= 1
+
+
+class _Condition:
+    __slots__ = ("_context",)
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def __enter__(self) -> None:
+        self._context.conditions += 1
+
+    def __exit__(self, *raised: object) -> None:
+        self._context.conditions -= 1
+
+
+class _Doubt:
+    __slots__ = ("_construction",)
+
+    def __init__(self, construction: Construction) -> None:
+        self._construction = construction
+
+    def __enter__(self) -> None:
+        self._construction.unsure += 1
+
+    def __exit__(self, *raised: object) -> None:
+        self._construction.unsure -= 1
+
+
+_NOTHING: AbstractContextManager[None] = nullcontext()
+
 
 class Context:
     """State of an interpretation, and the operations that its parts ask of each other."""
@@ -90,26 +141,16 @@ class Context:
 
     # Events
 
-    @contextmanager
-    def silently(self) -> Iterator[None]:
+    def silently(self) -> AbstractContextManager[None]:
         """Interpret without emitting events: constructors, module globals, arms that only raise."""
-        self.quiet += 1
-        try:
-            yield
-        finally:
-            self.quiet -= 1
+        return _Silence(self)
 
-    @contextmanager
-    def conditionally(self, *, active: bool = True) -> Iterator[None]:
+    def conditionally(self, *, active: bool = True) -> AbstractContextManager[None]:
         """Interpret an arm of a condition that is not decided; counts within one function.
 
         Whether configuration decides it or the captured batch: the capture traces one arm, and this may be the other.
         """
-        self.conditions += active
-        try:
-            yield
-        finally:
-            self.conditions -= active
+        return _Condition(self) if active else _NOTHING
 
     @contextmanager
     def alternatively(self) -> Iterator[None]:
@@ -121,18 +162,9 @@ class Context:
         finally:
             self.alternatives -= 1
 
-    @contextmanager
-    def unsure(self) -> Iterator[None]:
+    def unsure(self) -> AbstractContextManager[None]:
         """Interpret what may not run, or not once: what a constructor assigns there may not be what counts."""
-        construction = self.construction
-        if construction is None:
-            yield
-            return
-        construction.unsure += 1
-        try:
-            yield
-        finally:
-            construction.unsure -= 1
+        return _NOTHING if self.construction is None else _Doubt(self.construction)
 
     def emit(
         self,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Hashable
 from contextlib import nullcontext
+from functools import lru_cache
 from typing import Any
 
 from vllm_lint.analyzer import decisions, operators, special_calls
 from vllm_lint.analyzer.context import Context, Frame
 from vllm_lint.analyzer.events import LibraryCall, SizeSpecialization
-from vllm_lint.analyzer.index import Assignment, Binding, ClassInfo, FunctionInfo
+from vllm_lint.analyzer.index import CACHED_NODES, Assignment, Binding, ClassInfo, FunctionInfo
 from vllm_lint.analyzer.sizes import Condition, Size
 from vllm_lint.analyzer.source import Located
 from vllm_lint.analyzer.values import (
@@ -234,8 +235,9 @@ class Expressions(Context):
         return Method(value, name)
 
     def _instance_attribute(self, instance: Instance, name: str, node: Located, frame: Frame) -> Value:
-        if name in instance.attributes:
-            return instance.attributes[name]
+        attributes = instance.attributes
+        if name in attributes:
+            return attributes[name]
         if name == "__class__":
             return Class(instance.cls)
         found = self.member(instance.cls, name)
@@ -245,7 +247,7 @@ class Expressions(Context):
             if not isinstance(base, str) and name in base.annotations:
                 home = Frame(base.module, {})
                 return self.from_annotation(base.annotations[name], home, f"{instance.cls.name}.{name}")
-        layer = instance.attributes.get("__layer__")
+        layer = attributes.get("__layer__")
         if isinstance(layer, Layer):
             return operators.layer_attribute(layer, name)
         if name in operators.MODULE_METHODS:
@@ -622,7 +624,7 @@ class Expressions(Context):
 
     def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp, frame: Frame) -> Value:
         kind = {ast.ListComp: "list", ast.SetComp: "set", ast.GeneratorExp: "generator"}[type(node)]
-        inner = self._comprehension_frame(frame)
+        inner = frame.fork()
         exact = len(node.generators) == 1 and not node.generators[0].ifs
         if exact:
             generator = node.generators[0]
@@ -639,15 +641,10 @@ class Expressions(Context):
         return Sequence(kind, None, self.evaluate(node.elt, inner))
 
     def _dict_comprehension(self, node: ast.DictComp, frame: Frame) -> Value:
-        inner = self._comprehension_frame(frame)
+        inner = frame.fork()
         self._bind_generators(node.generators, inner)
         self._check_keys([self.evaluate(node.key, inner)], node.key, inner, "dict key")
         return Mapping(None, self.evaluate(node.value, inner))
-
-    def _comprehension_frame(self, frame: Frame) -> Frame:
-        inner = Frame(**vars(frame))
-        inner.variables = dict(frame.variables)
-        return inner
 
     def _bind_generators(self, generators: list[ast.comprehension], frame: Frame) -> None:
         for generator in generators:
@@ -718,6 +715,7 @@ def _outruns(bounds: list[Value | None], tensor: Tensor) -> bool:
     return any(isinstance(b, Const) and isinstance(b.value, int) and b.value <= -max(rank, 2) for b in bounds)
 
 
+@lru_cache(maxsize=CACHED_NODES)
 def _decorator_names(info: FunctionInfo) -> set[str]:
     node = info.node
     if isinstance(node, ast.Lambda):

@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Union
 
 from vllm_lint.analyzer.source import SourceFile
@@ -16,6 +16,10 @@ FunctionNode = Union[ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda]
 
 # Looking for the word in the text is a hundred times faster than walking the tree.
 _GLOBAL = re.compile(r"^[ \t]+global[ \t]", re.MULTILINE)
+
+
+#: For so many syntax nodes what was worked out about each is kept.
+CACHED_NODES = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,14 @@ def index_module(name: str, source: SourceFile, *, is_package: bool) -> ModuleIn
     if _GLOBAL.search(source.text):
         module.rebound = frozenset(n for g in ast.walk(source.tree) if isinstance(g, ast.Global) for n in g.names)
     return module
+
+
+@lru_cache(maxsize=CACHED_NODES)
+def names_in(node: ast.expr) -> frozenset[str]:
+    """The names in an expression, and `:=` if it binds one."""
+    walked = list(ast.walk(node))
+    found = {n.id for n in walked if isinstance(n, ast.Name)}
+    return frozenset(found | {":="} if any(isinstance(n, ast.NamedExpr) for n in walked) else found)
 
 
 def walk_function(node: FunctionNode) -> Iterator[ast.AST]:

@@ -42,7 +42,7 @@ class Objects(Statements):
     def apart(self, world: World) -> Iterator[World]:
         """Interpret in `world`, silently, and regardless of what is being interpreted now."""
         modes = (self.world, self.quiet, self.conditions, self.alternatives, self.asserting, self.immaterial)
-        more = (self.last_test_was_dynamic, self.recording, self.contract, self.construction)
+        more = (self.recording, self.contract, self.construction)
         self.world, self.quiet, self.conditions, self.alternatives = world, 1, 0, 0
         self.asserting = self.immaterial = False
         self.recording, self.contract, self.construction = Recording(), Contract.VLLM, None
@@ -50,7 +50,7 @@ class Objects(Statements):
             yield world
         finally:
             self.world, self.quiet, self.conditions, self.alternatives, self.asserting, self.immaterial = modes
-            self.last_test_was_dynamic, self.recording, self.contract, self.construction = more
+            self.recording, self.contract, self.construction = more
 
     # Making objects
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from functools import lru_cache
 
 from vllm_lint.analyzer import decisions, operators
 from vllm_lint.analyzer.conditions import Conditions
 from vllm_lint.analyzer.context import Frame, Test
 from vllm_lint.analyzer.events import LibraryCall, SizeSpecialization
-from vllm_lint.analyzer.index import FunctionInfo, imports_of, index_class
+from vllm_lint.analyzer.index import CACHED_NODES, FunctionInfo, imports_of, index_class, names_in
 from vllm_lint.analyzer.source import Located
 from vllm_lint.analyzer.values import (
     NONE,
@@ -152,7 +153,7 @@ class Statements(Conditions):
         arms, changes = [], []
         for body, arm_truth in ((node.body, True), (node.orelse, False)):
             narrowed = self.narrowed(node.test, frame, truth=arm_truth)
-            arm = self.branch(narrowed)
+            arm = narrowed.fork()
             if construction is not None:
                 construction.enter_arm()
             falls = self._run_arm(body, arm, certain=False)
@@ -186,12 +187,6 @@ class Statements(Conditions):
                     self.execute(body, arm)
                 return False
             return self.execute(body, arm)
-
-    def branch(self, frame: Frame) -> Frame:
-        """A copy of `frame` whose variables can go their own way; returns and yields are shared."""
-        inner = Frame(**vars(frame))
-        inner.variables = dict(frame.variables)
-        return inner
 
     def _merge(self, arms: list[dict[str, Value]], frame: Frame) -> bool:
         if not arms:
@@ -247,7 +242,7 @@ class Statements(Conditions):
         """Run a loop body until what is known about the variables settles, or twice."""
         frame.exits.append([])
         for _ in range(_LOOP_PASSES):
-            inner = self.branch(frame)
+            inner = frame.fork()
             start(inner)
             with self.unsure():
                 falls = self.execute(node.body, inner)
@@ -298,19 +293,18 @@ class Statements(Conditions):
     def _try(self, node: ast.Try, frame: Frame) -> bool:
         before = dict(frame.variables)
         ways: list[dict[str, Value]] = []
-        body = self.branch(frame)
+        body = frame.fork()
         falls = self.execute(node.body, body)
         if falls and self.execute(node.orelse, body):
             ways.append(body.variables)
         for handler in node.handlers:
-            arm = self.branch(frame)
+            arm = frame.fork()
             self._merge([dict(before), dict(body.variables)], arm)
             if handler.name:
                 arm.variables[handler.name] = Static("exception")
             # Whether a handler runs is not known, so what it does is not certain to be traced. That of an import is
             # not traced at all: measured, an import that fails breaks the graph itself.
-            imports = any(_imports(n) for s in node.body for n in ast.walk(s))
-            with self.silently() if imports and _handles_imports(handler) else self.conditionally():
+            with self.silently() if _handles_imports(handler) and _imports_in(node) else self.conditionally():
                 with self.unsure():
                     falls = self.execute(handler.body, arm)
                 if falls:
@@ -340,7 +334,7 @@ class Statements(Conditions):
             answer = self._matches(case.pattern, subject, case, frame)
             if answer is False:
                 continue
-            arm = self.branch(frame)
+            arm = frame.fork()
             self._capture(case.pattern, subject, arm)
             if case.guard is not None:
                 guard = self.decide(case.guard, arm, "match guard")
@@ -426,7 +420,7 @@ def _remember_test(name: str, node: ast.expr, frame: Frame) -> None:
         frame.variables[name], Const
     ):
         return
-    names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and n.id in frame.variables}
+    names = {n for n in names_in(node) if n in frame.variables}
     if name in names:  # the test is of what the name meant before
         return
     frame.tests[name] = Test(node, {n: frame.variables[n] for n in (*sorted(names), name)})
@@ -435,6 +429,11 @@ def _remember_test(name: str, node: ast.expr, frame: Frame) -> None:
 def _only_raises(body: list[ast.stmt]) -> bool:
     """Whether a block ends in `raise` without branching, so that Dynamo never traces through it."""
     return bool(body) and isinstance(body[-1], ast.Raise) and all(not isinstance(s, ast.Return) for s in body)
+
+
+@lru_cache(maxsize=CACHED_NODES)
+def _imports_in(node: ast.Try) -> bool:
+    return any(_imports(n) for s in node.body for n in ast.walk(s))
 
 
 def _imports(node: ast.AST) -> bool:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 clock = itertools.count()
 
 _MAX_OPTIONS = 8
+_MAX_NUMBERS = 3
 _MAX_TRAIL = 12
 #: Containers are told apart to this depth; one that is nested deeper, or in itself, is cut off there.
 _MAX_NESTING = 4
@@ -503,17 +504,27 @@ def tensor_among(value: Value) -> Tensor | None:
 
 def choice(values: Iterable[Value]) -> Value:
     """One of `values`, joined as far as needed to stay small."""
+    several = list(values)
+    if len(several) == 1 and type(several[0]) is not Choice:
+        return several[0]
     distinct: dict[Hashable, Value] = {}
-    for value in values:
-        for option in options(value):
+    for value in several:
+        for option in value.options if isinstance(value, Choice) else (value,):
             distinct.setdefault(option.key, option)
     if not distinct:
         return UNKNOWN
     found = list(distinct.values())
     if len(found) == 1:
         return found[0]
-    for merge in (_drop_unknown, _merge_tensors, _merge_scalars, _merge_containers):
-        found = merge(found)
+    kinds = set(map(type, found))
+    if Unknown in kinds:
+        found = _drop_unknown(found)
+    if Tensor in kinds:
+        found = _merge_tensors(found)
+    if len(found) > _MAX_NUMBERS:
+        found = _merge_scalars(found)
+    if Sequence in kinds or Mapping in kinds:
+        found = _merge_containers(found)
     if len(found) == 1:
         return found[0]
     if len(found) > _MAX_OPTIONS:
@@ -658,7 +669,7 @@ def _join_dimension(a: Size, b: Size) -> Size:
 def _merge_scalars(values: list[Value]) -> list[Value]:
     """Numbers of one kind collapse once there are too many to keep apart."""
     numbers = [v for v in values if isinstance(v, (Const, Int, Static)) and v is not NONE and v != NONE]
-    if len(numbers) <= 3:
+    if len(numbers) <= _MAX_NUMBERS:
         return values
     rest = [v for v in values if v not in numbers]
     depends = [v for v in numbers if isinstance(v, Int) and v.size.depends]
