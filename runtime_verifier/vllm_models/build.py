@@ -24,12 +24,14 @@ from vllm_lint.runtime_verifier.vllm_models.inputs import Call, forward_call
 from vllm_lint.runtime_verifier.vllm_models.registry import (
     NotBuilt,
     Stage,
+    canonical,
     inspect_in_process,
     model_class,
     one_line,
 )
 from vllm_lint.runtime_verifier.vllm_models.repair import guess, repair
 from vllm_lint.runtime_verifier.vllm_models.shrink import shrink
+from vllm_lint.runtime_verifier.vllm_models.special import merged, special
 
 #: Read by vLLM and transformers when they are used, not when they are imported.
 ENVIRONMENT = {
@@ -68,11 +70,15 @@ class Plan:
     config: dict[str, Any]
     draft: Draft | None
     draft_config: dict[str, Any] | None = None
+    compile_encoder: bool = True
     dtype: str = "float32"  # rounding errors stay small, so that a difference is one
 
     def repaired(self, error: BaseException) -> bool:
         """Whether another attempt may get further."""
         if repair(self.config, error) or (self.draft_config is not None and repair(self.draft_config, error)):
+            return True
+        if self.compile_encoder and "compile_mm_encoder" in str(error):
+            self.compile_encoder = False  # it has none that vLLM can compile
             return True
         if self.dtype == "float32" and re.search(r"bfloat16|BFloat16|bf16|float16|dtype", one_line(error)):
             self.dtype = "bfloat16"
@@ -106,7 +112,7 @@ def build(source: str, max_tokens: int = 509) -> BuiltModel:
     config, architecture = _config(source)
     draft = draft_of(architecture)
     if draft is not None and draft.method != "mtp":
-        plan = Plan(_default_config(draft.target), draft, config)
+        plan = Plan(_default_config(draft.target), draft, config | {"architectures": [canonical(architecture)]})
     else:
         plan = Plan(config, draft)
     with tempfile.TemporaryDirectory(prefix="vllm-lint-") as folder:
@@ -148,13 +154,20 @@ def _config(source: str) -> tuple[dict[str, Any], str]:
 
 
 def _default_config(architecture: str) -> dict[str, Any]:
-    cls, _ = configs.config_class(architecture)
+    entries = special(architecture)
+    named = next((e.class_name for e in entries if e.class_name), None)
+    typed = next((e.model_type for e in entries if e.model_type), None)
+    cls = None
+    if named is None:
+        cls = configs.class_of_type(typed) if typed else configs.config_class(architecture)[0]
     if cls is None:
-        cls = configs.made_up(architecture)
+        cls = configs.made_up(architecture, named)
         config = {name: guess(name) for name in _COMMON}
     else:
         config = shrink(configs.defaults(cls))
-    return config | {"architectures": [architecture], "model_type": configs.register(cls)}
+    for entry in entries:
+        config = merged(config, entry.values)
+    return {"model_type": configs.register(cls)} | config | {"architectures": [architecture]}
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -193,7 +206,7 @@ def _vllm_config(plan: Plan, folder: Path, max_tokens: int) -> VllmConfig:
         enable_prefix_caching=False,
         enable_chunked_prefill=True,
         compilation_config=CompilationConfig(
-            mode=CompilationMode.VLLM_COMPILE, custom_ops=["none"], compile_mm_encoder=True
+            mode=CompilationMode.VLLM_COMPILE, custom_ops=["none"], compile_mm_encoder=plan.compile_encoder
         ),
     ).create_engine_config()
 

@@ -8,6 +8,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -54,19 +55,30 @@ def register(cls: ConfigClass) -> str:
     return model_type
 
 
-def made_up(architecture: str) -> ConfigClass:
+def made_up(architecture: str, name: str | None = None) -> ConfigClass:
     """A class for an architecture that has none: it takes any value, and its parts are such classes too."""
+    return _made_up(name or "MadeUpConfig", plain(architecture))
 
-    class MadeUpConfig(PreTrainedConfig):  # type: ignore[misc]
-        model_type = plain(architecture)
 
-        def __init__(self, **values: Any) -> None:
-            for key, value in values.items():
-                if key.endswith("_config") and isinstance(value, dict):
-                    values[key] = MadeUpConfig(**value)
-            super().__init__(**values)
+def _made_up(name: str, model_type: str) -> ConfigClass:
+    def init(self: Any, **values: Any) -> None:
+        for key, value in values.items():
+            if key.endswith("_config") and isinstance(value, dict):  # a part is told by the name of its class
+                values[key] = _part(f"{key}.{name}", value)
+            elif key.endswith("_configs") and isinstance(value, list):  # parts without names, one for each layer
+                values[key] = [_namespace(item) for item in value]
+        PreTrainedConfig.__init__(self, **values)
 
-    return MadeUpConfig
+    return type(name, (PreTrainedConfig,), {"model_type": model_type, "__init__": init})
+
+
+def _part(name: str, values: dict[str, Any]) -> Any:
+    cls = class_of_type(values.get("model_type", ""))
+    return (cls or _made_up(name, values.get("model_type", plain(name))))(**values)
+
+
+def _namespace(value: Any) -> Any:
+    return SimpleNamespace(**{k: _namespace(v) for k, v in value.items()}) if isinstance(value, dict) else value
 
 
 def _from_transformers(architecture: str) -> ConfigClass | None:
@@ -84,7 +96,7 @@ def _from_transformers(architecture: str) -> ConfigClass | None:
 def _from_model_type(architecture: str) -> ConfigClass | None:
     by_name = {plain(t): t for t in (*configuration_auto.CONFIG_MAPPING_NAMES, *vllm_config._CONFIG_REGISTRY)}
     short = _SUFFIX.sub("", architecture)
-    for wanted in (architecture, short, f"{short}Text", f"{short}VL", f"{short}MM"):
+    for wanted in (architecture, short, f"{short}Text"):
         if plain(wanted) in by_name:
             return class_of_type(by_name[plain(wanted)])
     return None

@@ -10,7 +10,11 @@ from vllm_lint.runtime_verifier.vllm_models.registry import architectures, is_dr
 #: Targets that the name of the head does not lead to. A head of no family drafts for Llama.
 _TARGETS = {
     "DeepSeekMTPModel": "DeepseekV3ForCausalLM",
+    "EagleCohereForCausalLM": "Cohere2ForCausalLM",
     "EagleDeepSeekMTPModel": "DeepseekV3ForCausalLM",
+    "EagleMistralLarge3ForCausalLM": "DeepseekV3ForCausalLM",
+    "Eagle3DeepseekV2ForCausalLM": "DeepseekV3ForCausalLM",
+    "Eagle3DeepseekV3ForCausalLM": "DeepseekV3ForCausalLM",
     "ErnieMTPModel": "Ernie4_5_MoeForCausalLM",
     "InklingMTPModel": "InklingForConditionalGeneration",
     "MiMoMTPModel": "MiMoForCausalLM",

@@ -8,6 +8,7 @@ import sys
 from typing import Any, Literal
 
 import torch
+from vllm.config import ModelConfig, VllmConfig
 from vllm.model_executor.models import registry as vllm_registry
 
 Stage = Literal["config", "build", "forward"]
@@ -44,6 +45,14 @@ def model_class(architecture: str) -> type[torch.nn.Module]:
     return loaded
 
 
+def canonical(architecture: str) -> str:
+    """The name that is the class's own where several names stand for one class."""
+    models = vllm_registry.ModelRegistry.models
+    entry, own = models[architecture], models.get(getattr(models[architecture], "class_name", ""))
+    same = own is not None and (own.module_name, own.class_name) == (entry.module_name, entry.class_name)
+    return entry.class_name if same else architecture
+
+
 def is_draft(architecture: str) -> bool:
     """Whether the name is that of a draft head for speculative decoding."""
     return architecture in vllm_registry._SPECULATIVE_DECODING_MODELS
@@ -55,7 +64,14 @@ def inspect_in_process() -> None:
     def inspect(entry: Any) -> Any:
         return vllm_registry._ModelInfo.from_model_cls(entry.load_model_cls())
 
+    def supports_multimodal(config: Any) -> bool:
+        return bool(config.is_multimodal_model)
+
     vllm_registry._LazyRegisteredModel.inspect_model_cls = inspect
+    # vLLM would ask the processor, which is made from files of the checkpoint, what inputs it limits to none.
+    ModelConfig._supports_multimodal_inputs = supports_multimodal
+    # A model is built and called here, and no model runner has a part in that.
+    VllmConfig._validate_v1_model_runner = lambda config: None
 
 
 def plain(name: str) -> str:

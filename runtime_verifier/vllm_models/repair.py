@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from vllm_lint.runtime_verifier.vllm_models.configs import class_of_type
-from vllm_lint.runtime_verifier.vllm_models.shrink import JSON, MAX_POSITION, size_of
+from vllm_lint.runtime_verifier.vllm_models.shrink import ENCODER_KEY, JSON, MAX_POSITION, size_of
 
-_MISSING = re.compile(r"'(\w*Config)' object has no attribute '(\w+)'")
+_MISSING = re.compile(r"'([\w.]*Config)' object has no attribute '(\w+)'")
 
 #: Values for attributes that are no size, by a pattern for their whole name; the first match counts.
 _VALUES: list[tuple[str, Any]] = [
@@ -18,14 +18,21 @@ _VALUES: list[tuple[str, Any]] = [
     (r"\w*(partial_rotary_factor|rotary_pct)", 0.5),
     (r"rope_(parameters|scaling)", {"rope_type": "default", "rope_theta": 10000.0}),
     (r"hidden_act|\w*activation\w*|\w+_act(_fn)?|act_fn", "silu"),
-    (r"score_func|scoring_func\w*|router_score_function|moe_router_score_function|score_function", "sigmoid"),
+    (r"scoring_func", "softmax"),
+    (r"score_func|router_score_function|moe_router_score_function|score_function", "sigmoid"),
     (r"topk_method", "noaux_tc"),
+    (r"\w*ratio", 4),
     (r"position_embedding_type", "absolute"),
     (r"norm_topk_prob|route_norm|norm_topk", True),
     (r"\w*(scale|scaling|scaling_factor|multiplier|factor)", 1.0),
     (r"\w*(dropout|pdrop|dropout_prob)\w*", 0.0),
     (r"max_\w*positions?|\w*max_position\w*|\w*context_length|max_length", MAX_POSITION),
-    (r"vision_config|audio_config|text_config|llm_config|speech_config", {}),
+    (r"\w+_(config|conf)", {}),
+    (r"image_size|input_size", 84),
+    (r"patch_size", 14),
+    (r"num_channels|in_channels|in_chans", 3),
+    (r"spatial_merge_size|merge_size|temporal_patch_size", 2),
+    (r"out_hidden_size|text_hidden_size|output_dim|projection_dim", 192),
     (r"num_\w*shared_experts?|n_shared_experts|num_shared_expert", 1),
     (r"\w*(freq|frequency|interval|period|step)", 2),
     (r"\w*kernel(_size)?|conv_L_cache|\w*conv_size|d_conv|mamba_d_conv", 4),
@@ -48,14 +55,14 @@ def repair(config: JSON, error: BaseException) -> bool:
         owner = _owner(config, found[1])
         if found[2] in owner:
             return False
-        owner[found[2]] = guess(found[2])
+        owner[found[2]] = guess(found[2], encoder=bool(ENCODER_KEY.search(found[1].lower())))
         return True
     return False
 
 
-def guess(name: str) -> Any:
-    """A value that an attribute of this name may have."""
-    size = size_of(name)
+def guess(name: str, *, encoder: bool = False) -> Any:
+    """A value that an attribute of this name may have, in the part for a language model or for an encoder."""
+    size = size_of(name, encoder=encoder)
     if size is not None:
         return size
     return next((value for pattern, value in _VALUES if re.fullmatch(pattern, name)), None)
@@ -69,6 +76,9 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def _owner(config: JSON, class_name: str) -> JSON:
     """The part of a configuration that an object of the class is made from; the whole if no part is known to be."""
+    *parts, _ = class_name.split(".")
+    for name in reversed(parts):
+        config = config[name]
     for part in config.values():
         if isinstance(part, dict) and isinstance(part.get("model_type"), str):
             cls = class_of_type(part["model_type"])
@@ -77,4 +87,8 @@ def _owner(config: JSON, class_name: str) -> JSON:
             inner = _owner(part, class_name)
             if inner is not part:
                 return inner
+    for word in ("vision", "audio", "text"):
+        part = config.get(f"{word}_config")
+        if word in class_name.lower() and isinstance(part, dict):
+            return part
     return config

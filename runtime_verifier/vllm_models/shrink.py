@@ -34,16 +34,22 @@ _ENCODER = _TEXT | {"hidden": 160, "heads": 5, "kv_heads": 5, "inner": 288}
 
 #: Keys of one meaning, as regular expressions that match the whole key; the first match counts.
 _MEANINGS = [
-    ("hidden", r"hidden_size|n_embd|d_model|n_embed|embed_dim|embedding_size|dim|width|model_dim|hidden_dim|emb_dim"),
+    (
+        "hidden",
+        r"hidden_size|word_embed_proj_dim|n_embd|d_model|n_embed|embed_dim|embedding_size|dim|width|model_dim|hidden_dim|emb_dim",
+    ),
     ("kv_heads", r"num_key_value_heads|n_kv_heads?|num_kv_heads|n_head_kv|multi_query_group_num|num_query_groups"),
     ("kv_heads", r"(swa|global|attention)_num_key_value_heads|num_global_key_value_heads|num_attention_groups"),
     (
         "heads",
-        r"num_attention_heads|n_heads?|num_heads|((en|de)coder_)?attention_heads|(swa_|index_)?num_attention_heads",
+        r"num_attention_heads|n_heads?|num_heads|heads|((en|de)coder_)?attention_heads|(swa_|index_)?num_attention_heads",
     ),
     ("head_dim", r"(\w+_)?head_dim|d_head|kv_channels|attention_head_dim|head_size|v_head_dim|attention_key_size"),
     ("shared_inner", r"(\w+_)?shared_expert_intermediate_size|\w*shared_intermediate_size"),
-    ("expert_inner", r"(moe|expert)\w*(intermediate|ffn|hidden)\w*size|expert_(dim|inter\w+)|moe_inter\w+|moe_dim"),
+    (
+        "expert_inner",
+        r"(moe|expert)\w*(intermediate|ffn|hidden)\w*(size|dim)|expert_(dim|inter\w+)|moe_inter\w+|moe_dim",
+    ),
     ("inner", r"\w*intermediate_size\w*|\w*ffn_dim|\w*ffn_hidden_size|n_inner|d_ff|inner_dim|mlp_dim|d_inner|ffn_size"),
     ("experts", r"(num|n)(_\w+)?_experts|moe_num_experts|num_experts_per_layer|n_experts|num_local_experts"),
     ("groups", r"(num_expert|n|moe_n|num_moe)_groups?|n_group|num_expert_group"),
@@ -104,17 +110,20 @@ _FIXED: JSON = {
     "mtp_num_hidden_layers": 1,
     "num_mtp_modules": 1,
     "max_source_positions": 96,
+    "index_topk": 64,
+    "codebook_size": 96,
+    "classify_num": 7,
     "max_target_positions": MAX_POSITION,
 }
 _PATCHES_A_SIDE = 6
 _NO_PART = ("rope_parameters", "rope_scaling", "quantization_config", "id2label", "label2id")
 _KINDS_OF_LAYERS = re.compile(r"interval|period|first_k_dense|_freq|moe_layer|_pattern|_step\b")
-_ENCODER_KEY = re.compile(r"vision|visual|image|vit|audio|speech|sound|whisper|sam|clip|siglip|encoder_config")
+ENCODER_KEY = re.compile(r"vision|visual|image|vit|audio|speech|sound|whisper|sam|clip|siglip|encoder_config")
 _TEXT_SIZE_IN_ENCODER = re.compile(r"(out|output|text|llm|lm|language)_hidden_size|output_dim|projection_dim|llm_dim")
 _TOP_K = re.compile(
     r"num_experts_per_tok(en)?|(moe_)?top_?k(_experts)?|moe_num_active_primary_experts|num_selected_experts"
 )
-_LAYER_INDEX = re.compile(r"\w*(index(es)?|layer_ids|feature_layers?|layers_ids|block_ids)")
+_LAYER_INDEX = re.compile(r"\w*(index(es)?|idxs|indices|layer_ids|feature_layers?|layers_ids|block_ids)")
 
 
 def shrink(config: Mapping[str, Any]) -> JSON:
@@ -128,10 +137,12 @@ def _shrink(config: Mapping[str, Any], *, encoder: bool) -> JSON:
     small: JSON = dict(config)
     for key, value in config.items():
         if isinstance(value, Mapping) and key not in _NO_PART:
-            inner = encoder or bool(_ENCODER_KEY.search(key))
+            inner = encoder or bool(ENCODER_KEY.search(key))
             small[key] = _shrink(value, encoder=inner and not re.match(r"text|llm|language", key))
         elif isinstance(value, int) and not isinstance(value, bool):
             small[key] = _small(key, value, sizes, encoder=encoder)
+    _heads(config, small, sizes)
+    _groups(small)
     _layers(config, small, encoder=encoder)
     _tokens(small)
     _images(config, small)
@@ -148,17 +159,19 @@ def meaning_of(key: str) -> str | None:
     return next((meaning for meaning, pattern in _COMPILED if pattern.fullmatch(key)), None)
 
 
-def size_of(key: str) -> int | None:
-    """The size that a key of a language model gets; None if it is none that is known."""
+def size_of(key: str, *, encoder: bool = False) -> int | None:
+    """The size that a key gets in a language model or in an encoder; None if it is none that is known."""
     if key in _FIXED:
         return int(_FIXED[key])
     if _TOP_K.fullmatch(key):
         return _TEXT["top_k"]
     meaning = meaning_of(key)
-    return None if meaning is None else _TEXT[meaning]
+    return None if meaning is None else (_ENCODER if encoder else _TEXT)[meaning]
 
 
 def _small(key: str, value: int, sizes: Mapping[str, int], *, encoder: bool) -> int:
+    if value == 0:
+        return 0
     if key in _FIXED:
         return min(value, _FIXED[key]) if key.startswith(("n_groups", "first_k")) else int(_FIXED[key])
     if encoder and _TEXT_SIZE_IN_ENCODER.fullmatch(key):
@@ -173,6 +186,25 @@ def _small(key: str, value: int, sizes: Mapping[str, int], *, encoder: bool) -> 
     return sizes[meaning]
 
 
+def _heads(config: Mapping[str, Any], small: JSON, sizes: Mapping[str, int]) -> None:
+    """Where every head has its own keys, or all share one, that stays so."""
+    heads, shared = config.get("num_attention_heads"), config.get("num_key_value_heads")
+    if isinstance(shared, int) and shared == heads:
+        small["num_key_value_heads"] = sizes["heads"]
+    elif shared == 1 and config.get("multi_query"):
+        small["num_key_value_heads"] = 1
+
+
+def _groups(small: JSON) -> None:
+    """Experts in groups: all of the sizes, or one group."""
+    for count, chosen in (("n_group", "topk_group"), ("moe_n_group", "moe_topk_group")):
+        if count in small and small[count] is None:
+            small[count], small[chosen] = _TEXT["groups"], _FIXED["topk_group"]
+            small["num_experts_per_tok"] = small.get("num_experts_per_tok") or _TEXT["top_k"]
+        elif small.get(count) == 1:
+            small[chosen] = 1
+
+
 def _layers(config: Mapping[str, Any], small: JSON, *, encoder: bool) -> None:
     """Keep the layers whose entries in the lists that have one entry a layer occur for the first time."""
     counts = {k: v for k, v in config.items() if meaning_of(k) == "layers" and isinstance(v, int) and v > 0}
@@ -182,7 +214,10 @@ def _layers(config: Mapping[str, Any], small: JSON, *, encoder: bool) -> None:
     lists = {
         k: v
         for k, v in config.items()
-        if isinstance(v, list | str) and len(v) == count and not (isinstance(v, str) and set(v) - set("M*-E|"))
+        if isinstance(v, list | str)
+        and len(v) == count
+        and not _LAYER_INDEX.fullmatch(k)
+        and not (isinstance(v, str) and set(v) - set("M*-E|"))
     }
     kept = _first_of_each(list(zip(*lists.values(), strict=True))) if lists else []
     wanted = _TEXT["layers"]
@@ -195,6 +230,9 @@ def _layers(config: Mapping[str, Any], small: JSON, *, encoder: bool) -> None:
         for key, values in lists.items():
             chosen = [values[i] for i in kept]
             small[key] = "".join(chosen) if isinstance(values, str) else chosen
+        for key, value in config.items():
+            if isinstance(value, Mapping) and value and all(k.isdigit() and int(k) < count for k in value):
+                small[key] = {str(kept.index(int(k))): small[key][k] for k in value if int(k) in kept}
     wanted = min(wanted, count)
     for key in counts:
         small[key] = wanted
