@@ -137,7 +137,9 @@ def _row(name: str, options: argparse.Namespace) -> dict[str, Any]:
             module.do_not_compile = True
         for call in built.calls:
             for n in SIZES:
-                _check(call.run(n))
+                result = _tensors(call.run(n))
+            if not all(torch.equal(a, b) for a, b in zip(result, _tensors(call.run(n)), strict=True)):
+                row.setdefault("not_repeatable", []).append(call.name)
             row["eager"].append(call.name)
         for module in modules:
             module.do_not_compile = module in switched_off
@@ -175,10 +177,16 @@ def _place(error: BaseException) -> str:
     return ""
 
 
-def _check(value: object) -> None:
-    for tensor in torch.utils._pytree.tree_leaves(value):
-        if isinstance(tensor, torch.Tensor) and tensor.is_floating_point() and not tensor.isfinite().all():
-            raise FloatingPointError("the eager output is not finite")
+def _tensors(value: object) -> list[torch.Tensor]:
+    """Copies of the tensors in an output, since the next call may write over them.
+
+    Raises:
+        FloatingPointError: one of them has numbers that are not finite.
+    """
+    leaves = [leaf.clone() for leaf in torch.utils._pytree.tree_leaves(value) if isinstance(leaf, torch.Tensor)]
+    if any(leaf.is_floating_point() and not leaf.isfinite().all() for leaf in leaves):
+        raise FloatingPointError("the eager output is not finite")
+    return leaves
 
 
 def _decorated(model: torch.nn.Module) -> list[Any]:

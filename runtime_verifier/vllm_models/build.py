@@ -18,12 +18,14 @@ from vllm.engine.arg_utils import EngineArgs
 from vllm.model_executor.model_loader.utils import initialize_model, process_weights_after_loading
 from vllm.platforms import current_platform
 
-from vllm_lint.runtime_verifier.vllm_models import configs, kernels, weights
+from vllm_lint.runtime_verifier.vllm_models import configs, kernels, tokenizers, weights
 from vllm_lint.runtime_verifier.vllm_models.drafts import Draft, draft_of, speculative_config
+from vllm_lint.runtime_verifier.vllm_models.encoders import encoder_calls
 from vllm_lint.runtime_verifier.vllm_models.inputs import Call, forward_call
 from vllm_lint.runtime_verifier.vllm_models.registry import (
     NotBuilt,
     Stage,
+    architectures,
     canonical,
     inspect_in_process,
     model_class,
@@ -31,7 +33,9 @@ from vllm_lint.runtime_verifier.vllm_models.registry import (
 )
 from vllm_lint.runtime_verifier.vllm_models.repair import guess, repair
 from vllm_lint.runtime_verifier.vllm_models.shrink import shrink
-from vllm_lint.runtime_verifier.vllm_models.special import merged, special
+from vllm_lint.runtime_verifier.vllm_models.special import apply, special
+
+__all__ = ["BuiltModel", "Call", "NotBuilt", "architectures", "build"]
 
 #: Read by vLLM and transformers when they are used, not when they are imported.
 ENVIRONMENT = {
@@ -77,7 +81,7 @@ class Plan:
         """Whether another attempt may get further."""
         if repair(self.config, error) or (self.draft_config is not None and repair(self.draft_config, error)):
             return True
-        if self.compile_encoder and "compile_mm_encoder" in str(error):
+        if self.compile_encoder and re.search("compile_mm_encoder|dynamic_arg_dims", str(error)):
             self.compile_encoder = False  # it has none that vLLM can compile
             return True
         if self.dtype == "float32" and re.search(r"bfloat16|BFloat16|bf16|float16|dtype", one_line(error)):
@@ -110,17 +114,20 @@ def build(source: str, max_tokens: int = 509) -> BuiltModel:
     inspect_in_process()
     kernels.use_torch_linear()
     config, architecture = _config(source)
+    tokenizers.stand_in(model_class(architecture))
     draft = draft_of(architecture)
     if draft is not None and draft.method != "mtp":
         plan = Plan(_default_config(draft.target), draft, config | {"architectures": [canonical(architecture)]})
     else:
+        if draft is not None and not config.get("num_nextn_predict_layers"):
+            config["num_nextn_predict_layers"] = 1
         plan = Plan(config, draft)
     with tempfile.TemporaryDirectory(prefix="vllm-lint-") as folder:
         os.environ["VLLM_CACHE_ROOT"] = os.path.join(folder, "cache")
         join_world(folder)
         vllm_config, model = _attempts(plan, Path(folder), max_tokens)
-    call = forward_call("draft" if draft else "forward", model, vllm_config)
-    return BuiltModel(architecture, model, vllm_config, (call,))
+    forward = forward_call("draft" if draft else "forward", model, vllm_config)
+    return BuiltModel(architecture, model, vllm_config, (forward, *encoder_calls(model, vllm_config)))
 
 
 def _attempts(plan: Plan, folder: Path, max_tokens: int) -> tuple[VllmConfig, torch.nn.Module]:
@@ -155,8 +162,8 @@ def _config(source: str) -> tuple[dict[str, Any], str]:
 
 def _default_config(architecture: str) -> dict[str, Any]:
     entries = special(architecture)
-    named = next((e.class_name for e in entries if e.class_name), None)
-    typed = next((e.model_type for e in entries if e.model_type), None)
+    named = next((e.class_name for e in reversed(entries) if e.class_name), None)
+    typed = next((e.model_type for e in reversed(entries) if e.model_type), None)
     cls = None
     if named is None:
         cls = configs.class_of_type(typed) if typed else configs.config_class(architecture)[0]
@@ -165,9 +172,7 @@ def _default_config(architecture: str) -> dict[str, Any]:
         config = {name: guess(name) for name in _COMMON}
     else:
         config = shrink(configs.defaults(cls))
-    for entry in entries:
-        config = merged(config, entry.values)
-    return {"model_type": configs.register(cls)} | config | {"architectures": [architecture]}
+    return {"model_type": configs.register(cls)} | apply(config, entries) | {"architectures": [architecture]}
 
 
 def read_config(path: Path) -> dict[str, Any]:

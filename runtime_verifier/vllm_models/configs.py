@@ -8,7 +8,6 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -77,8 +76,18 @@ def _part(name: str, values: dict[str, Any]) -> Any:
     return (cls or _made_up(name, values.get("model_type", plain(name))))(**values)
 
 
+class _Part(dict[str, Any]):
+    """A dictionary whose keys are attributes too; unlike other objects it can be written as JSON."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
 def _namespace(value: Any) -> Any:
-    return SimpleNamespace(**{k: _namespace(v) for k, v in value.items()}) if isinstance(value, dict) else value
+    return _Part({k: _namespace(v) for k, v in value.items()}) if isinstance(value, dict) else value
 
 
 def _from_transformers(architecture: str) -> ConfigClass | None:

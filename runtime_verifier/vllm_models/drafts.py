@@ -10,6 +10,7 @@ from vllm_lint.runtime_verifier.vllm_models.registry import architectures, is_dr
 #: Targets that the name of the head does not lead to. A head of no family drafts for Llama.
 _TARGETS = {
     "DeepSeekMTPModel": "DeepseekV3ForCausalLM",
+    "EagleLlama4ForCausalLM": "Llama4ForCausalLM",
     "EagleCohereForCausalLM": "Cohere2ForCausalLM",
     "EagleDeepSeekMTPModel": "DeepseekV3ForCausalLM",
     "EagleMistralLarge3ForCausalLM": "DeepseekV3ForCausalLM",

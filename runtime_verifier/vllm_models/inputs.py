@@ -30,20 +30,18 @@ class Call:
 def forward_call(name: str, model: torch.nn.Module, vllm_config: VllmConfig) -> Call:
     """The call of a language model, or of a draft head if `name` is draft."""
 
-    @contextmanager
-    def context(n: int) -> Iterator[None]:
-        with (
-            torch.no_grad(),
-            set_current_vllm_config(vllm_config),
-            set_forward_context(None, vllm_config, num_tokens=n),
-        ):
-            yield
-
     def run(n: int) -> object:
-        with context(n):
+        with context_for(vllm_config, n):
             return model(**arguments(model, vllm_config, n, draft=name == "draft"))
 
-    return Call(name, run, context)
+    return Call(name, run, lambda n: context_for(vllm_config, n))
+
+
+@contextmanager
+def context_for(vllm_config: VllmConfig, n: int) -> Iterator[None]:
+    """What the model runner calls a model within, for `n` tokens and no request."""
+    with torch.no_grad(), set_current_vllm_config(vllm_config), set_forward_context(None, vllm_config, num_tokens=n):
+        yield
 
 
 def arguments(model: torch.nn.Module, vllm_config: VllmConfig, n: int, *, draft: bool) -> dict[str, Any]:
@@ -66,11 +64,11 @@ def arguments(model: torch.nn.Module, vllm_config: VllmConfig, n: int, *, draft:
         "input_ids": None if embedded and not getattr(model, "requires_raw_input_tokens", False) else ids,
         "positions": positions,
         "intermediate_tensors": None,
-        "inputs_embeds": _normal((n, width), generator, vllm_config) if embedded else None,
+        "inputs_embeds": normal((n, width), n, vllm_config) if embedded else None,
     }
     if draft:  # what the target leaves behind; some heads take it at a multiple of the hidden size
         hidden = config.get_hidden_size() * getattr(config.hf_config, "hc_mult", 1)
-        given["hidden_states"] = _normal((n, hidden), generator, vllm_config)
+        given["hidden_states"] = normal((n, hidden), n, vllm_config)
     parameters = inspect.signature(model.forward).parameters
     missing = [
         p.name
@@ -83,6 +81,7 @@ def arguments(model: torch.nn.Module, vllm_config: VllmConfig, n: int, *, draft:
     return {k: v for k, v in given.items() if takes_all or k in parameters}
 
 
-def _normal(shape: tuple[int, ...], generator: torch.Generator, vllm_config: VllmConfig) -> torch.Tensor:
-    values = torch.randn(shape, generator=generator)
+def normal(shape: tuple[int, ...], seed: int, vllm_config: VllmConfig) -> torch.Tensor:
+    """Random numbers of the model's type, on its device."""
+    values = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
     return values.to(device=current_platform.device_type, dtype=vllm_config.model_config.dtype)

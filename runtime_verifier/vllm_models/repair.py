@@ -14,7 +14,7 @@ _MISSING = re.compile(r"'([\w.]*Config)' object has no attribute '(\w+)'")
 #: Values for attributes that are no size, by a pattern for their whole name; the first match counts.
 _VALUES: list[tuple[str, Any]] = [
     (r"\w*(eps|epsilon)", 1e-6),
-    (r"(\w+_)?rope_theta|rotary_emb_base", 10000.0),
+    (r"(\w+_)?rope\w*_theta|rotary_emb_base", 10000.0),
     (r"\w*(partial_rotary_factor|rotary_pct)", 0.5),
     (r"rope_(parameters|scaling)", {"rope_type": "default", "rope_theta": 10000.0}),
     (r"hidden_act|\w*activation\w*|\w+_act(_fn)?|act_fn", "silu"),
@@ -22,6 +22,11 @@ _VALUES: list[tuple[str, Any]] = [
     (r"score_func|router_score_function|moe_router_score_function|score_function", "sigmoid"),
     (r"topk_method", "noaux_tc"),
     (r"\w*ratio", 4),
+    (r"type_vocab_size|o_groups|n_groups", 3),
+    (r"query_num|num_quer(y|ies)", 9),
+    (r"conv_dim|conv_dim_out|block_dim", 192),
+    (r"pixel_hidden_size|mm_hidden_size", 160),
+    (r"\w*group_size|\w*stride", 2),
     (r"position_embedding_type", "absolute"),
     (r"norm_topk_prob|route_norm|norm_topk", True),
     (r"\w*(scale|scaling|scaling_factor|multiplier|factor)", 1.0),

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
 from vllm_lint.runtime_verifier.vllm_models.shrink import MAX_POSITION, VOCABULARY
 
 JSON = dict[str, Any]
 
 
-class Special(NamedTuple):
+@dataclass(frozen=True)
+class Special:
     """Values for the architectures whose whole name matches."""
 
     names: str
     reason: str
-    values: JSON = {}
+    values: JSON = field(default_factory=dict)
     model_type: str | None = None
     """The model type whose class to take, where the name of the architecture leads elsewhere or nowhere."""
+    replaced: JSON = field(default_factory=dict)
+    """Values that take the place of whole parts; `...` leaves the key out."""
     class_name: str | None = None
     """What vLLM wants a class to be called that has to be made up."""
 
@@ -330,13 +334,197 @@ SPECIAL = (
     Special("Granite4Vision.*", "no default", {"deepstack_layer_map": [[0, 0]], "downsample_rate": "1/2"}),
     Special("LightOnOCR.*", "no default", {"vision_feature_layer": -1}),
     Special("FunAudioChat.*", "no default", {"audio_config": {"pad_token_id": 0}}),
-    Special("Bailing.*V3.*", "a group of layers ends in one of another kind", {}),
+    Special("H2OVLChatModel|NVLM_D|InternVLChatModel", "transformers has another", class_name="InternVLChatConfig"),
+    Special("MiniCPM[OV]|PixtralForConditionalGeneration", "has no class elsewhere", class_name="MadeUpConfig"),
+    Special("MiniCPMO", "parts of its own", {"audio_config": {"model_type": "whisper", "d_model": 160}}),
+    Special("DeciLMForCausalLM", "has no class elsewhere", class_name="DeciLMConfig"),
+    Special("ColBERTJinaRobertaModel", "has no class elsewhere", class_name="XLMRobertaFlashConfig"),
+    Special("ColBERTModernBertModel", "is ModernBERT", model_type="modernbert"),
+    Special("ColBERTLfm2Model", "is LFM2", model_type="lfm2"),
+    Special("EagleLlama4.*", "vLLM insists on it", {"moe_layers": []}),
+    Special("HunYuanVL.*", "no default", {"text_config": {"head_dim": 32}}),
+    Special("ColQwen3_5", "vLLM insists on it", {"retrieval_attention_contract": "causal"}),
+    Special("TransformersMultiModalForSeq.*", "takes any such model", model_type="gemma3"),
+    Special(
+        "Gemma3nForCausalLM",
+        "layers that share keys come after those that own them",
+        {
+            "num_hidden_layers": 4,
+            "num_kv_shared_layers": 2,
+            "layer_types": ["sliding_attention", "full_attention"] * 2,
+            "activation_sparsity_pattern": [0.9, 0.0, 0.9, 0.0],
+            "intermediate_size": [320] * 4,
+        },
+    ),
+    Special(
+        "DeepseekOCR.*|DeepseekVLV2.*|UnlimitedOCR.*",
+        "no default",
+        replaced={
+            name: {
+                **_LANGUAGE,
+                "model_type": "deepseek_v2",
+                "n_routed_experts": 15,
+                "n_group": 5,
+                "topk_group": 3,
+                "num_experts_per_tok": 4,
+                "moe_intermediate_size": 224,
+                "first_k_dense_replace": 1,
+            }
+            for name in ("language_config", "text_config")
+        },
+    ),
+    Special("NemotronH.*Omni.*|NemotronH_Nano_VL_V2", "vLLM reads it", {"text_config": {"dtype": "float32"}}),
+    Special("Ovis2_.*", "a text, not a list", {"vit_config": {"fullatt_block_indexes": "1"}, "visual_vocab_size": 96}),
+    Special(".*DSpark.*", "no default", {"markov_rank": 24, "target_layer_ids": [0, 1], "num_target_layers": 2}),
+    Special(
+        "DFlash.*|LiLiCorr.*",
+        "no default",
+        {
+            "dflash_config": {
+                "conv_kernel_size": 4,
+                "conv_group_size": 32,
+                "selector_rank": 24,
+                "selector_top_k": 5,
+                "mask_token_id": 3,
+                "target_layer_ids": [0, 1],
+            },
+            "block_size": 7,
+        },
+    ),
+    Special("(Eagle)?MiniCPMForCausalLM", "no default", {"scale_emb": 12, "scale_depth": 1.4}),
+    Special("SolarForCausalLM", "no layer is skipped", {f"bskcn_{i}": [] for i in range(1, 5)}),
+    Special("Glm5Next.*", "no default", {"rope_parameters": _ROPE, "text_config": {"rope_parameters": _ROPE}}),
+    Special(
+        "Step(3p7|VL).*", "no default", {"vision_config": {"use_rope2d": True, "width": 160, "heads": 5, "layers": 2}}
+    ),
+    Special("HfMoondream|Moondream3.*", "are made from `config`", replaced={"text_config": ..., "vision_config": ...}),
+    Special(
+        "DbrxForCausalLM",
+        "its parts refuse what transformers writes",
+        replaced={
+            "attn_config": {"clip_qkv": 8.0, "kv_n_heads": 3, "rope_theta": 10000.0},
+            "ffn_config": {"ffn_hidden_size": 320, "moe_num_experts": 15, "moe_top_k": 4},
+        },
+    ),
+    Special(
+        "UltravoxModel",
+        "is made from `text_config`",
+        {"text_config": _LANGUAGE},
+        replaced={"wrapped_model_config": ...},
+    ),
+    Special("InternS1For.*", "height and width", {"vision_config": {"image_size": [84, 84], "patch_size": [14, 14]}}),
+    Special("Param2MoEForCausalLM", "what vLLM's router on CPUs knows", {"score_function": "softmax"}),
+    Special(
+        "Phi3VForCausalLM",
+        "CLIP of a fixed size, one layer of it",
+        {"img_processor": {"layer_idx": 1, "image_dim_out": 1024, "name": "clip_vision_model", "num_img_tokens": 144}},
+    ),
+    Special("Llama_Nemotron_Nano_VL", "transformers builds it", {"vision_config": _SIGLIP}),
+    Special("Qwen3ASRForced.*", "no default", {"thinker_config": {"classify_num": 7}}),
+    Special("MossAudioModel", "no default", {"adapter_hidden_size": 288}),
+    Special("MiniMaxM3.*", "read as a dictionary", {"vision_config": {"hidden_size": 160}}),
+    Special("InklingForCausalLM", "no default", {"local_layer_ids": [0]}),
+    Special("K2HorizonForCausalLM", "no default", {"mova_num_experts": 0}),
+    Special("FunAudioChat.*", "no default", {"audio_config": {"codebook_size": 96}}),
+    Special(
+        "Llama4For.*",
+        "the pixel shuffle joins four patches",
+        {
+            "vision_config": {
+                "intermediate_size": 640,
+                "projector_input_dim": 288,
+                "projector_output_dim": 288,
+                "vision_output_dim": 288,
+            }
+        },
+    ),
+    Special(
+        "PixtralForConditionalGeneration",
+        "has no class elsewhere",
+        {
+            "text_config": _LANGUAGE,
+            "vision_config": {
+                **_SIGLIP,
+                "rope_theta": 10000.0,
+                "image_token_id": 5,
+                "spatial_merge_size": 2,
+                "mm_projector_id": "patch_merge",
+            },
+        },
+    ),
+    Special(
+        "HunYuanVL.*",
+        "no default",
+        {"text_config": {"head_dim": 32, "rope_parameters": {**_ROPE, "mrope_section": [4, 4, 4, 4]}}},
+    ),
+    Special(
+        "Phi3VForCausalLM",
+        "no default",
+        {
+            "embd_layer": {
+                "use_hd_transform": True,
+                "with_learnable_separator": True,
+                "hd_transform_order": "sub_glb",
+                "projection_cls": "mlp",
+            }
+        },
+    ),
+    Special("Plamo3ForCausalLM", "a list, one for each layer", {"interleaved_sliding_window": [128, None]}),
+    Special(
+        "DeepseekOCR.*|DeepseekVLV2.*|UnlimitedOCR.*", "is made from language_config", replaced={"text_config": ...}
+    ),
+    Special(
+        "BailingMoeV3For.*|BailingMoeV3MTP.*",
+        "what vLLM supports",
+        {"no_kda_lora": True, "layer_group_size": 2, "num_hidden_layers": 4},
+    ),
+    Special("Molmo2.*", "height and width", {"vit_config": {"image_default_input_size": [84, 84]}}),
+    Special(
+        "NemotronH.*Omni.*|NemotronH_Nano_VL_V2|NemotronParse.*",
+        "the smallest encoder that RADIO knows by name",
+        {
+            "vision_config": {
+                "args": {"model": "vit_small_patch16_224"},
+                "patch_size": 16,
+                "video_temporal_patch_size": 1,
+            },
+            "norm_mean": [0.5, 0.5, 0.5],
+            "norm_std": [0.5, 0.5, 0.5],
+            "vit_hidden_size": 384,
+        },
+        class_name="NemotronNanoVLConfig",
+    ),
+    Special(
+        "MiniCPMO",
+        "vLLM tells it by this",
+        {
+            "version": 2.6,
+            "audio_config": {
+                "encoder_attention_heads": 5,
+                "encoder_ffn_dim": 288,
+                "encoder_layers": 2,
+                "max_source_positions": 96,
+            },
+        },
+    ),
+    Special("DeepseekOCR.*|UnlimitedOCR.*", "no default", {"tile_tag": "2D"}),
+    Special("EagleLlama4.*", "no default", {"draft_vocab_size": VOCABULARY}),
+    Special("NemotronParse.*", "parts of its own", {"encoder": {"args": {"model": "vit_small_patch16_224"}}}),
+    Special("StepVL.*", "no default", {"text_config": {"architectures": ["Qwen3ForCausalLM"]}}),
+    Special("DeepseekV4For.*", "one for each layer", {"compress_ratios": [4, 128]}),
 )
 
 
 def special(architecture: str) -> list[Special]:
     """The entries for an architecture; of two that set the same, the later counts."""
     return [entry for entry in SPECIAL if re.fullmatch(entry.names, architecture)]
+
+
+def apply(config: JSON, entries: list[Special]) -> JSON:
+    """A copy of a configuration with everything that entries say."""
+    for entry in entries:
+        config = merged(config, entry.values) | entry.replaced
+    return {key: value for key, value in config.items() if value is not ...}
 
 
 def merged(config: JSON, values: JSON) -> JSON:
