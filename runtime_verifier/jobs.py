@@ -66,7 +66,13 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class Hello(msgspec.Struct, frozen=True):
-    """First line of a server: ready, or why it cannot work."""
+    """First line of a server: ready, or why it cannot work and what to type.
+
+    `gpu` names the GPU, and is empty where torch sees none.
+    """
 
     torch: str = ""
+    vllm: str = ""
+    gpu: str = ""
     missing: str = ""
+    cure: str = ""

@@ -96,5 +96,6 @@ def _gone(architecture: str) -> str:
     return f": vLLM {version} was the last version to have it" if version else ""
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Write the names of all architectures to standard output, as JSON."""
     sys.stdout.write(json.dumps(architectures()) + "\n")
