@@ -538,8 +538,8 @@ class Interpreter(Objects):
         """Call an abstract method: any subclass's may be meant."""
         shared = special_calls.shared_method(self.project, receiver.cls, function.info.name)
         agreed = shared(receiver, args, kwargs) if shared is not None else None
-        if agreed is not None:
-            return agreed  # which of dozens of implementations runs is for configuration to say
+        if agreed is not None and (self.quiet or not self.project.is_checked(function.info.module)):
+            return agreed
         declared = self._declared_result(function, args)
         if self.quiet and declared == NONE:
             return NONE  # a procedure in a constructor: creating weights, mostly
@@ -574,7 +574,7 @@ class Interpreter(Objects):
             self.world.results[key] = declared if isinstance(result, Unknown) else result
         else:
             self._repeat(key, [*args, *kwargs.values()], function, node, frame)
-        return self.world.results[key]
+        return self.world.results[key] if agreed is None else agreed
 
     def opaque_result(self, function: Value, args: list[Value]) -> Value:
         """The result of a function that is not traced into: what its annotation says."""
