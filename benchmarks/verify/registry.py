@@ -14,6 +14,8 @@ import json
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -44,6 +46,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--timeout", type=float, default=120, help="seconds for one architecture")
     parser.add_argument("--check", type=Path, help="folder whose static findings get verdicts")
+    parser.add_argument("--beside", type=int, default=0, help="so many captured ones once more, a process for each")
     parser.add_argument("--modes", nargs="+", choices=get_args(Mode), default=["backed"])
     options = parser.parse_args()
     names = [n for n in architectures() if not options.only or any(text in n for text in options.only)]
@@ -79,11 +82,25 @@ def main() -> None:
             versions = {"torch": pool.torch, "python": platform.python_version()}
     table = dict(sorted(rows.items()))
     summary = _summary(table, time.monotonic() - started)
+    if options.beside:
+        chosen = [name for name, row in table.items() if row["outcome"] == "captured"]
+        summary["one_process_each"] = _separately(chosen[:: max(1, len(chosen) // options.beside)])
     if options.check:
         summary["static findings"] = _verdicts(options.check, evidence)
     head = {"date": dt.datetime.now(tz=dt.timezone.utc).date().isoformat(), "versions": versions, "summary": summary}
     options.out.write_text(json.dumps({**head, "architectures": table}, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(summary, indent=1))
+
+
+def _separately(names: list[str]) -> dict[str, Any]:
+    """Wall time of one `vllm-lint verify` for each name, as without the fork server."""
+    command = [sys.executable, "-m", "vllm_lint.cli", "verify", "--output-format", "concise", "--arch"]
+    seconds = []
+    for name in names:
+        started = time.monotonic()
+        subprocess.run([*command, name], capture_output=True, check=False)
+        seconds.append(time.monotonic() - started)
+    return {"architectures": len(names), "seconds_median": round(statistics.median(seconds), 2)}
 
 
 def _verdicts(folder: Path, evidence: list[PartEvidence]) -> dict[str, Any]:
