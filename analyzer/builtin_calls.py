@@ -485,6 +485,8 @@ def _sequence_method(call: Call, receiver: Sequence) -> Value:
     name = call.name
     if receiver.frozen and name in ("append", "add", "appendleft", "extend", "update"):
         return NONE
+    if name in ("append", "add", "appendleft", "extend", "update"):
+        call.context.note_change(receiver)
     if name in ("append", "add", "appendleft"):
         if receiver.items is not None and call.context.conditions == 0 and not call.frame.exits:
             receiver.items.append(call.first)
@@ -531,6 +533,7 @@ def _mapping_method(call: Call, receiver: Mapping) -> Value:
     if call.name == "update" and receiver.frozen:
         return NONE
     if call.name == "update":
+        call.context.note_change(receiver)
         other = call.first
         if isinstance(other, Mapping) and other.items is not None and receiver.items is not None:
             receiver.items.update(other.items)

@@ -13,7 +13,7 @@ from vllm_lint.analyzer.findings import Confidence, Contract, Span, Step
 from vllm_lint.analyzer.index import Binding, ClassInfo, FunctionInfo, Import, ModuleInfo
 from vllm_lint.analyzer.recording import Path, Recording, Table
 from vllm_lint.analyzer.source import Located
-from vllm_lint.analyzer.values import Function, Instance, Scope, Sequence, Trail, Value, trail_of
+from vllm_lint.analyzer.values import Function, Instance, Mapping, Scope, Sequence, Trail, Value, trail_of
 
 if TYPE_CHECKING:
     import ast
@@ -220,6 +220,10 @@ class Context:
 
     def set_attribute(self, instance: Instance, name: str, value: Value) -> None:
         """Have `instance.name` be `value`, or what it was."""
+        raise NotImplementedError
+
+    def note_change(self, container: Sequence | Mapping) -> None:
+        """Note that a container is about to be changed."""
         raise NotImplementedError
 
     def operate(self, op: ast.operator, left: Value, right: Value, node: Located, frame: Frame) -> Value:

@@ -18,6 +18,8 @@ from vllm_lint.analyzer.values import (
     Const,
     Function,
     Instance,
+    Mapping,
+    Sequence,
     Static,
     Tensor,
     Value,
@@ -172,6 +174,10 @@ class Objects(Statements):
         if joined is not known and not (self.world.building and self.world.building[-1] is instance):
             self._note_altered(instance, name)
 
+    def note_change(self, container: Sequence | Mapping) -> None:
+        """Note that a container is about to be changed."""
+        self.world.note_change(container)
+
     def _note_altered(self, instance: Instance, name: str) -> None:
         names = self.world.altered.setdefault(instance, set())
         if names is not None:
@@ -223,6 +229,11 @@ class Objects(Statements):
 
     def outcome(self, values: dict[str, Value], world: World, built: Instance | None = None) -> Outcome:
         """What an interpretation in `world` that gave `values` leaves behind."""
+        for instance, name in world.changed_attributes():
+            if instance is not built:
+                names = world.altered.setdefault(instance, set())
+                if names is not None:
+                    names.add(name)
         altered = tuple(
             (i, None if names is None else tuple(sorted(names))) for i, names in world.altered.items() if i is not built
         )

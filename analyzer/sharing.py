@@ -25,6 +25,8 @@ class _Result:
     questions: int
     height: int
     """How deep the results nest that it needs."""
+    circle: frozenset[Hashable] = frozenset()
+    """Results that need themselves, among those that it needs: while one of them is open it would be another."""
 
 
 class Shared:
@@ -45,6 +47,7 @@ class Shared:
         self._needs: float = math.inf
         """The first one open that the result being worked out depends on."""
         self._height = 0
+        self._circle: frozenset[Hashable] = frozenset()
 
     def ask(self, question: str, answer: Callable[[], str]) -> None:
         """Note a question, which has the same answer throughout a run."""
@@ -60,13 +63,14 @@ class Shared:
     def once(self, key: Hashable, compute: Callable[[], _T], unfinished: _T) -> _T:
         """What `compute` gives for `key`; `unfinished` where that is needed to work it out itself."""
         result = self._known.get(key)
-        if result is None:
+        if result is None or (result.circle and not result.circle.isdisjoint(self._open)):
             result = self._passing_result(key) or self._compute(key, compute, unfinished)
         if len(self._open) + result.height > _MAX_NESTING:
             self._needs = -1
             return unfinished
         self.touched |= result.questions
         self._height = max(self._height, result.height)
+        self._circle |= result.circle
         value: _T = result.value
         return value
 
@@ -77,21 +81,23 @@ class Shared:
 
     def _compute(self, key: Hashable, compute: Callable[[], _T], unfinished: _T) -> _Result:
         if key in self._open:
-            self._needs = min(self._needs, self._open[key])
-            return _Result(unfinished, 0, 0)
+            first = self._open[key]
+            self._needs = min(self._needs, first)
+            return _Result(unfinished, 0, 0, frozenset(k for k, number in self._open.items() if number >= first))
         number = len(self._open)
         if number >= _MAX_NESTING:
             self._needs = -1
             return _Result(unfinished, 0, 0)
-        outer = (self.touched, self._needs, self._height)
-        self.touched, self._needs, self._height = 0, math.inf, 0
+        outer = (self.touched, self._needs, self._height, self._circle)
+        self.touched, self._needs, self._height, self._circle = 0, math.inf, 0, frozenset()
         self._open[key] = number
         try:
-            result = _Result(compute(), self.touched, self._height + 1)
+            value = compute()
+            result = _Result(value, self.touched, self._height + 1, self._circle)
             needs = self._needs
         finally:
             del self._open[key]
-            self.touched, self._needs, self._height = outer
+            self.touched, self._needs, self._height, self._circle = outer
         if self._passing:
             self._passing = {k: v for k, v in self._passing.items() if number and v[1] < number}
         if needs >= number:

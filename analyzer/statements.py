@@ -100,6 +100,8 @@ class Statements(Conditions):
         self._check_keys([key], target.slice, frame, "dict key")
         if receiver == _ENVIRONMENT:
             self.emit(LibraryCall, target, frame, name="os.environ.__setitem__")
+        if isinstance(receiver, (Mapping, Sequence)):
+            self.note_change(receiver)
         if isinstance(receiver, Mapping):
             if isinstance(key, Const) and receiver.items is not None:
                 known = receiver.items.get(key.value)

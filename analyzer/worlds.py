@@ -7,7 +7,7 @@ in another. What a shared interpretation leaves behind is copied into each world
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from vllm_lint.analyzer.recording import Recording
@@ -35,6 +35,7 @@ from vllm_lint.analyzer.values import (
     Unbacked,
     Unknown,
     Value,
+    options,
     trail_of,
 )
 
@@ -60,8 +61,24 @@ class World:
     """Values of modules and decorators, with the questions that they depend on."""
     copies: dict[int, tuple[Value | Scope, Value | Scope]] = field(default_factory=dict)
     """Containers of other worlds, by identity, with what stands for them in this one."""
+    changed: list[Value] = field(default_factory=list)
+    """Those that were changed here."""
     depth: int = 0
     calls: int = 0
+
+    def note_change(self, container: Sequence | Mapping) -> None:
+        """Note that a container is changed: one of another world may be an attribute of an object there."""
+        if any(made is container for _, made in self.copies.values()):
+            self.changed.append(container)
+
+    def changed_attributes(self) -> Iterator[tuple[Instance, str]]:
+        """Attributes of objects that hold a container that was changed here."""
+        if self.changed:
+            for instance in self.instances.values():
+                if not instance.is_pending:
+                    for name, value in instance.attributes.items():
+                        if any(option is c for option in options(value) for c in self.changed):
+                            yield instance, name
 
 
 class Blueprint:
@@ -112,8 +129,8 @@ class _Copying:
         if isinstance(value, Mapping):
             return self._mapping(value)
         if isinstance(value, Choice):
-            options = self._all(value.options)
-            return value if options is value.options else Choice(options)
+            several = self._all(value.options)
+            return value if several is value.options else Choice(several)
         if isinstance(value, Function):
             receiver = None if value.receiver is None else self.copy(value.receiver)
             scope = self._scope(value.scope)
