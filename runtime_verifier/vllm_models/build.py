@@ -143,8 +143,6 @@ def _attempts(plan: Plan, folder: Path, max_tokens: int) -> tuple[VllmConfig, to
         except Exception as error:
             if plan.repaired(error):
                 continue
-            if isinstance(error, ModuleNotFoundError) and error.name:
-                raise NotBuilt(stage, f"needs the package {error.name.partition('.')[0]}") from error
             raise NotBuilt(stage, one_line(error)) from error
     raise NotBuilt("config", f"the configuration still lacks something after {_ATTEMPTS} attempts")
 

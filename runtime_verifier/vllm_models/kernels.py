@@ -11,16 +11,17 @@ from typing import Any
 
 import torch
 from vllm import _custom_ops
+from vllm.forward_context import get_forward_context
 
 
 def stand_in(model: torch.nn.Module) -> None:
-    """Have attention without metadata compute something of all its inputs, and skip the tuning of kernels."""
+    """Have attention and state spaces without metadata compute something of all their inputs."""
     for module in model.modules():
         implementation = getattr(module, "impl", None)
         if implementation is not None and hasattr(module, "layer_name") and hasattr(implementation, "forward"):
             implementation.forward = _attention(implementation.forward)
-        if hasattr(module, "_ssd_kernels_warmed_up"):
-            module._ssd_kernels_warmed_up = True
+        if hasattr(module, "conv_ssm_forward"):
+            module.conv_ssm_forward = _state_space(module)
 
 
 def use_torch_linear() -> None:
@@ -45,6 +46,22 @@ def _attention(forward: Callable[..., Any]) -> Callable[..., Any]:
         return output.copy_(attend_to_itself(query, key, value, output))
 
     return attention
+
+
+def _state_space(module: torch.nn.Module) -> Callable[..., None]:
+    forward, gate = module.conv_ssm_forward, module.tped_intermediate_size
+
+    def state_space(projected_states: torch.Tensor, output: torch.Tensor) -> None:
+        if get_forward_context().attn_metadata is not None:
+            forward(projected_states=projected_states, output=output)
+            return
+        # A row is the gate, which is used outside, the values, and what decides how they are mixed over time.
+        values, mixing = projected_states[..., gate:].split_with_sizes(
+            [output.shape[-1], projected_states.shape[-1] - gate - output.shape[-1]], dim=-1
+        )
+        output.copy_(values * mixing.mean(-1, keepdim=True).sigmoid())
+
+    return state_space
 
 
 def attend_to_itself(

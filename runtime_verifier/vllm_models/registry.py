@@ -5,11 +5,23 @@ from __future__ import annotations
 import json
 import re
 import sys
+import traceback
 from typing import Any, Literal
 
 import torch
 from vllm.config import ModelConfig, VllmConfig
 from vllm.model_executor.models import registry as vllm_registry
+from vllm.platforms import current_platform
+
+from vllm_lint.runtime_verifier.vllm_models.standin_packages import NotInstalled
+
+#: What vLLM and torch say where a model has no code for CPUs.
+_GPU_ONLY = re.compile(
+    r"requires CUDA|requires the CUDA|only for CUDA|on CPU\b|not supported by backend CPU_ATTN|CPUAttentionBackendImpl"
+    r"|dummy base class|'_moe_C' object|No module named 'cutlass|'set_allocator'|TORCH_SDPA"
+    r"|'function' object is not subscriptable"  # a kernel in Triton
+    r"|self\.scoring_func == .softmax.|No Unquantized MoE backend"
+)
 
 Stage = Literal["config", "build", "forward"]
 
@@ -38,8 +50,6 @@ def model_class(architecture: str) -> type[torch.nn.Module]:
         raise NotBuilt("config", f"vLLM knows no architecture {architecture}{_gone(architecture)}")
     try:
         loaded: type[torch.nn.Module] = entry.load_model_cls()
-    except ModuleNotFoundError as error:
-        raise NotBuilt("build", f"needs the package {(error.name or str(error)).partition('.')[0]}") from error
     except Exception as error:
         raise NotBuilt("build", one_line(error)) from error
     return loaded
@@ -83,12 +93,19 @@ def plain(name: str) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """An exception as one line: what it is, and the first line that says something."""
+    """An exception as one line for a user: the cause that can be named, or what was raised."""
+    if isinstance(error, ModuleNotFoundError) and error.name and not _GPU_ONLY.search(str(error)):
+        return f"needs the package {error.name.partition('.')[0]}"
+    if isinstance(error, NotInstalled):
+        return str(error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     name = type(error).__name__
     if name == "ValidationError" and len(lines) > 1:  # pydantic counts the errors first, then names the class
-        lines = lines[1:]
-    return f"{name}: {lines[0]}" if lines else name
+        lines = [lines[1].partition(" [type=")[0].removeprefix("Value error, ")]
+    if not lines or lines == ["Assertion failed,"]:  # the condition says more than nothing
+        lines = [frame.line for frame in traceback.extract_tb(error.__traceback__)[-1:] if frame.line]
+    text = f"{name}: {lines[0]}" if lines else name
+    return f"only runs on a GPU: {text}" if _GPU_ONLY.search(text) and current_platform.is_cpu() else text
 
 
 def _gone(architecture: str) -> str:
