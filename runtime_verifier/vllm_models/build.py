@@ -112,7 +112,7 @@ def build(source: str, max_tokens: int = 509) -> BuiltModel:
     """
     os.environ.update(ENVIRONMENT)
     inspect_in_process()
-    kernels.use_torch_linear()
+    kernels.use_plain_operators()
     config, architecture = _config(source)
     tokenizers.stand_in(model_class(architecture))
     draft = draft_of(architecture)

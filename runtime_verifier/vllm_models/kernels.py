@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from vllm import _custom_ops
 from vllm.forward_context import get_forward_context
+from vllm.model_executor.custom_op import CustomOp
 
 
 def stand_in(model: torch.nn.Module) -> None:
@@ -24,9 +25,19 @@ def stand_in(model: torch.nn.Module) -> None:
             module.conv_ssm_forward = _state_space(module)
 
 
-def use_torch_linear() -> None:
-    """On CPUs, have linear layers call torch as on CUDA, and not a kernel of oneDNN that wants other strides."""
+def use_plain_operators() -> None:
+    """Have a model without compilation do what its source says.
+
+    vLLM compiles single operators even where no module is compiled; then eager is no reference. On CPUs, linear layers
+    call torch as on CUDA, and not a kernel of oneDNN that wants other strides.
+    """
+
+    def as_it_is(operator: CustomOp, forward: Callable[..., Any], *, enable: bool = True) -> Callable[..., Any]:
+        del operator, enable
+        return forward
+
     _custom_ops._supports_onednn = False
+    CustomOp.maybe_compile = as_it_is
 
 
 def _attention(forward: Callable[..., Any]) -> Callable[..., Any]:
