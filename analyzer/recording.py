@@ -1,7 +1,7 @@
 """What happened while something was interpreted, so that it can be told again where the result is reused.
 
-Interpretations are shared between the roots of all files. Still each root hears of all that it reaches, by its own
-path, and each file knows all that its facts depend on.
+The roots of one file share interpretations. Still each root hears of all that it reaches, by its own path, and each
+file knows all that its facts depend on.
 """
 
 from __future__ import annotations

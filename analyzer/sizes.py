@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Union
 
 #: ("n", name) token symbol; ("s", label) static; ("op", name, operands) anything else.
@@ -50,6 +50,8 @@ _OPERATIONS: dict[str, Callable[..., int]] = {
 _MAX_TERMS = 24
 _MAX_DEPTH = 12
 _MAX_OPERANDS = 4
+#: So many sizes of each simple kind are kept, for they never change.
+_KEPT = 4096
 
 
 class Size:
@@ -64,7 +66,10 @@ class Size:
     """Whether token counts and numbers are all that it is made of, with no statics."""
 
     def __init__(self, terms: Iterable[tuple[Monomial, int]]) -> None:
-        self.terms = tuple(sorted((t for t in terms if t[1]), key=_term_order))
+        kept = [t for t in terms if t[1]]
+        if len(kept) > 1:
+            kept.sort(key=_term_order)
+        self.terms = tuple(kept)
         self.depends = any(_atom_depends(a) for m, _ in self.terms for a in m)
         self.known = all(_atom_known(a) for m, _ in self.terms for a in m)
         self.depth = max((_atom_depth(a) for m, _ in self.terms for a in m), default=0)
@@ -83,16 +88,19 @@ class Size:
         return Size.operation("about", Size.symbol(min(size.symbols())))
 
     @staticmethod
+    @lru_cache(maxsize=_KEPT)
     def const(value: int) -> Size:
         """The number `value`."""
         return Size([((), value)])
 
     @staticmethod
+    @lru_cache(maxsize=_KEPT)
     def symbol(name: str) -> Size:
         """A token count, named after the dimension that it counts."""
         return Size([((("n", name),), 1)])
 
     @staticmethod
+    @lru_cache(maxsize=_KEPT)
     def static(label: str) -> Size:
         """An unknown integer that is fixed at capture; equal labels mean equal values."""
         return Size([((("s", label),), 1)])
