@@ -33,7 +33,7 @@ class WithVllm:
         with tempfile.TemporaryDirectory(prefix="vllm-lint-") as folder, set_current_vllm_config(self._config):
             join_world(folder)
             initialize_model_parallel(1, 1)
-            kernels.use_torch_linear()
+            kernels.use_plain_operators()
             yield
 
     def prepare(self, module: torch.nn.Module, *, has_weights: bool) -> None:

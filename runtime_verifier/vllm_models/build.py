@@ -33,7 +33,7 @@ from vllm_lint.runtime_verifier.vllm_models.registry import (
 )
 from vllm_lint.runtime_verifier.vllm_models.repair import guess, repair
 from vllm_lint.runtime_verifier.vllm_models.shrink import shrink
-from vllm_lint.runtime_verifier.vllm_models.special import apply, special
+from vllm_lint.runtime_verifier.vllm_models.special import apply, required, special
 
 __all__ = ["BuiltModel", "Call", "NotBuilt", "architectures", "build"]
 
@@ -75,7 +75,8 @@ class Plan:
     draft: Draft | None
     draft_config: dict[str, Any] | None = None
     compile_encoder: bool = True
-    dtype: str = "float32"  # rounding errors stay small, so that a difference is one
+    dtype: str = "float32" if current_platform.is_cpu() else "bfloat16"
+    """Rounding errors stay small in float32, so that a difference is one; kernels on GPUs want bfloat16."""
 
     def repaired(self, error: BaseException) -> bool:
         """Whether another attempt may get further."""
@@ -168,8 +169,9 @@ def _default_config(architecture: str) -> dict[str, Any]:
     if cls is None:
         cls = configs.made_up(architecture, named)
         config = {name: guess(name) for name in _COMMON}
+        cls.model_type = next((e.values["model_type"] for e in entries if "model_type" in e.values), cls.model_type)
     else:
-        config = shrink(configs.defaults(cls))
+        config = shrink(configs.defaults(cls, required(entries)))
     return {"model_type": configs.register(cls)} | apply(config, entries) | {"architectures": [architecture]}
 
 

@@ -170,14 +170,16 @@ def _from_relatives(cls: type[torch.nn.Module]) -> ConfigClass | None:
     return None
 
 
-def defaults(cls: ConfigClass) -> dict[str, Any]:
+def defaults(cls: ConfigClass, given: dict[str, Any] | None = None) -> dict[str, Any]:
     """The default values of a class, with a configuration in every place where a default is none.
+
+    `given` holds values for a class that cannot do without them.
 
     Raises:
         NotBuilt: the class cannot be made from its defaults.
     """
     try:
-        made = cls()
+        made = cls(**(given or {}))
     except Exception as error:
         raise NotBuilt("config", f"{cls.__name__} has no defaults: {one_line(error)}") from error
     values: dict[str, Any] = made.to_dict()

@@ -56,7 +56,7 @@ def _call(tower: torch.nn.Module, inputs: Inputs, vllm_config: VllmConfig) -> Ca
 
 def _grid(tower: torch.nn.Module, config: VllmConfig, n: int) -> dict[str, Any]:
     """Flat patches of one image that is `n` merged patches wide, and its size in patches."""
-    merge = int(getattr(tower, "spatial_merge_size", 1))
+    merge = int(getattr(tower, "spatial_merge_size", 2))
     count = merge * merge * n
     given: dict[str, Any] = {}
     for parameter in inspect.signature(tower.forward).parameters.values():

@@ -67,7 +67,8 @@ def arguments(model: torch.nn.Module, vllm_config: VllmConfig, n: int, *, draft:
         "inputs_embeds": normal((n, width), n, vllm_config) if embedded else None,
     }
     if draft:  # what the target leaves behind; some heads take it at a multiple of the hidden size
-        hidden = config.get_hidden_size() * getattr(config.hf_config, "hc_mult", 1)
+        streams = getattr(config.hf_config, "hc_mult", 1) if hasattr(config.hf_config, "compress_ratios") else 1
+        hidden = config.get_hidden_size() * streams
         given["hidden_states"] = normal((n, hidden), n, vllm_config)
     parameters = inspect.signature(model.forward).parameters
     missing = [

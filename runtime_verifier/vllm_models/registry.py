@@ -9,8 +9,10 @@ import traceback
 from typing import Any, Literal
 
 import torch
+from pydantic import ValidationError
 from vllm.config import ModelConfig, VllmConfig
 from vllm.model_executor.models import registry as vllm_registry
+from vllm.multimodal.registry import MultiModalRegistry
 from vllm.platforms import current_platform
 
 from vllm_lint.runtime_verifier.vllm_models.standin_packages import NotInstalled
@@ -77,12 +79,17 @@ def inspect_in_process() -> None:
     def supports_multimodal(config: Any) -> bool:
         return bool(config.is_multimodal_model)
 
+    def supports_multimodal_of(registry: Any, config: Any) -> bool:
+        del registry
+        return supports_multimodal(config)
+
     def accept(config: Any) -> None:
         del config
 
     vllm_registry._LazyRegisteredModel.inspect_model_cls = inspect
     # vLLM would ask the processor, which is made from files of the checkpoint, what inputs it limits to none.
     ModelConfig._supports_multimodal_inputs = supports_multimodal
+    MultiModalRegistry.supports_multimodal_inputs = supports_multimodal_of  # the place of it before vLLM 0.32
     # A model is built and called here, and no model runner has a part in that.
     VllmConfig._validate_v1_model_runner = accept
 
@@ -98,11 +105,15 @@ def one_line(error: BaseException) -> str:
         return f"needs the package {error.name.partition('.')[0]}"
     if isinstance(error, NotInstalled):
         return str(error)
+    if isinstance(error, ValidationError):  # pydantic wraps what a check of the configuration raised
+        inner = error.errors()[0].get("ctx", {}).get("error")
+        if isinstance(inner, Exception):
+            return one_line(inner)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     name = type(error).__name__
     if name == "ValidationError" and len(lines) > 1:  # pydantic counts the errors first, then names the class
         lines = [lines[1].partition(" [type=")[0].removeprefix("Value error, ")]
-    if not lines or lines == ["Assertion failed,"]:  # the condition says more than nothing
+    if not lines:  # the condition says more than nothing
         lines = [frame.line for frame in traceback.extract_tb(error.__traceback__)[-1:] if frame.line]
     text = f"{name}: {lines[0]}" if lines else name
     return f"only runs on a GPU: {text}" if _GPU_ONLY.search(text) and current_platform.is_cpu() else text

@@ -37,7 +37,7 @@ _VALUES: list[tuple[str, Any]] = [
     (r"patch_size", 14),
     (r"num_channels|in_channels|in_chans", 3),
     (r"spatial_merge_size|merge_size|temporal_patch_size", 2),
-    (r"out_hidden_size|text_hidden_size|output_dim|projection_dim", 192),
+    (r"out_hidden_size|text_hidden_size|output_dim|projection_dim|target_hidden_size", 192),
     (r"num_\w*shared_experts?|n_shared_experts|num_shared_expert", 1),
     (r"\w*(freq|frequency|interval|period|step)", 2),
     (r"\w*kernel(_size)?|conv_L_cache|\w*conv_size|d_conv|mamba_d_conv", 4),

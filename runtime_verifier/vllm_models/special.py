@@ -22,6 +22,8 @@ class Special:
     """The model type whose class to take, where the name of the architecture leads elsewhere or nowhere."""
     replaced: JSON = field(default_factory=dict)
     """Values that take the place of whole parts; `...` leaves the key out."""
+    required: JSON = field(default_factory=dict)
+    """What the class has to be given to be made at all."""
     class_name: str | None = None
     """What vLLM wants a class to be called that has to be made up."""
 
@@ -151,7 +153,6 @@ SPECIAL = (
         "reads the number of experts late",
         {"n_routed_experts": 15, "first_k_dense_replace": 1},
     ),
-    Special("OpenPanguMTPModel", "vLLM tells it by this", {"model_type": "pangu_ultra_moe"}),
     Special(
         "SarvamMLAForCausalLM",
         "one dense layer, and one of experts",
@@ -512,12 +513,72 @@ SPECIAL = (
     Special("NemotronParse.*", "parts of its own", {"encoder": {"args": {"model": "vit_small_patch16_224"}}}),
     Special("StepVL.*", "no default", {"text_config": {"architectures": ["Qwen3ForCausalLM"]}}),
     Special("DeepseekV4For.*", "one for each layer", {"compress_ratios": [4, 128]}),
+    Special("DFlashLaguna.*", "no default", {"layer_types": ["full_attention"] * 2}),
+    Special("DeepseekOCR2.*", "the same parts as the first", model_type="deepseek_vl_v2"),
+    Special("DeepseekV4For.*", "no default", {"index_n_heads": 4, "index_head_dim": 64, "compress_ratios": [4, 4]}),
+    Special(
+        "SarvamMLA.*",
+        "reads it under another name",
+        {"num_experts": 15, "moe_intermediate_size": 224, "num_shared_experts": 1},
+    ),
+    Special("PanguUltraMoE.*", "vLLM tells it by this", {"model_type": "pangu_ultra_moe"}),
+    Special(
+        "Ernie4_5_VL.*",
+        "lists, for text and for images",
+        {
+            "moe_num_experts": [15, 15],
+            "moe_intermediate_size": [224, 224],
+            "moe_layer_start_index": [1, 1],
+            "moe_layer_end_index": [1, 1],
+            "moe_k": 4,
+            "moe_layer_interval": 1,
+        },
+    ),
+    Special("Molmo2.*", "no default", {"adapter_config": {"vit_layers": [-1, -2]}}),
+    Special(
+        "Ovis",
+        "no default",
+        {
+            "visual_tokenizer_config": {
+                "backbone_config": _SIGLIP,
+                "vocab_size": 96,
+                "hidden_stride": 1,
+                "tokenize_function": "softmax",
+                "depths": None,
+                "drop_cls_token": False,
+                "use_indicators": False,
+            }
+        },
+    ),
+    Special("MiMoV2Omni.*", "no default", {"vision_config": {"qk_channels": 32}}),
+    Special("FunAudioChat.*", "no default", {"audio_config": {"codebook_size": 96, "group_size": 5}}),
+    Special(
+        "K3DSparkModel", "its class insists on them", required={"target_layer_ids": [0, 1], "num_target_layers": 2}
+    ),
+    Special("K3DSparkModel", "its class insists on it", {"draft_vocab_size": VOCABULARY}),
+    Special("MiMoV2Omni.*", "reads the number of experts late", {"n_routed_experts": 15}),
+    Special("Molmo2.*", "no default", {"vit_config": {"image_patch_size": 14, "image_num_pos": 37}}),
+    Special(
+        "Ovis",
+        "no default",
+        {"visual_tokenizer_config": {"model_type": "siglip_visual_tokenizer", "backbone_kwargs": {}}},
+    ),
+    Special("MiMoV2Omni.*", "one for each layer", {"vision_config": {"vit_window_attn_types": [-1, 1]}}),
+    Special("Molmo2.*", "the language model", {"text_config": _LANGUAGE}),
+    Special(
+        "Ovis", "no default", {"hidden_size": 192, "visual_tokenizer_config": {"backbone_config": {"hidden_size": 160}}}
+    ),
 )
 
 
 def special(architecture: str) -> list[Special]:
     """The entries for an architecture; of two that set the same, the later counts."""
     return [entry for entry in SPECIAL if re.fullmatch(entry.names, architecture)]
+
+
+def required(entries: list[Special]) -> JSON:
+    """What the class of a configuration cannot do without."""
+    return {key: value for entry in entries for key, value in entry.required.items()}
 
 
 def apply(config: JSON, entries: list[Special]) -> JSON:
