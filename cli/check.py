@@ -20,10 +20,13 @@ from vllm_lint.cli.options import Plan, configuration_options, make_plan
 from vllm_lint.cli.output.summary import checked_files
 from vllm_lint.cli.report import Report, report_options
 from vllm_lint.cli.selection import FileIgnores
+from vllm_lint.cli.verification_options import Given, verification_options
 
 
 @click.command("check")
 @click.argument("paths", nargs=-1, type=click.Path())
+@click.option("--verify", "is_verified", is_flag=True, help="Capture what the findings are about; each gets a verdict.")
+@verification_options
 @report_options
 @click.option("--diff-from", metavar="REF", help="Only findings on lines, or with paths, that changed since a git REF.")
 @click.option("--stdin-filename", metavar="NAME", help="Name of the file that stdin (the path -) holds.")
@@ -31,6 +34,8 @@ from vllm_lint.cli.selection import FileIgnores
 def command(
     *,
     paths: tuple[str, ...],
+    is_verified: bool,
+    given: Given,
     output_file: Path | None,
     counts_only: bool,
     exit_zero: bool,
@@ -42,8 +47,19 @@ def command(
     """Check files and folders; the current folder if no path is given, stdin if it is `-`."""
     stdin = _read_stdin(paths, stdin_filename)
     plan = make_plan(paths or (".",), stdin=stdin, **options)
+    if not is_verified and given.names:
+        raise Failure(f"{given.names[0]} goes with --verify")
+    if is_verified and stdin is not None:
+        raise Failure("--verify needs files, and cannot verify the path -")
     report = Report(plan, output_file, color, counts_only=counts_only)
     result = checked(plan, diff_from)
+    fails: Callable[[Finding], bool] = bool
+    if is_verified:
+        from vllm_lint.cli.verification import Verifier
+        from vllm_lint.cli.verified_check import verified
+
+        verifier = Verifier(given, plan.loaded, plan.settings.jobs)
+        result, fails = verified(result, verifier, plan.settings.base), verifier.fails
     is_empty = not checked_files(result) and not result.findings
     report.write(result, is_empty=is_empty)
     if any(error.rule for error in result.errors):
@@ -54,7 +70,7 @@ def command(
         excluded = f", {len(result.files)} excluded" if result.files else ""
         click.echo(f"vllm-lint: nothing to check: no Python file under {', '.join(paths) or '.'}{excluded}", err=True)
         sys.exit(EXIT_NOTHING)
-    sys.exit(EXIT_FINDINGS if result.findings and not exit_zero else 0)
+    sys.exit(EXIT_FINDINGS if any(map(fails, result.findings)) and not exit_zero else 0)
 
 
 def _read_stdin(paths: tuple[str, ...], name: str | None) -> tuple[str, bytes] | None:

@@ -14,6 +14,8 @@ import msgspec
 from vllm_lint.analyzer.cache import default_folder
 from vllm_lint.analyzer.findings import Confidence
 from vllm_lint.cli.errors import Failure, did_you_mean
+from vllm_lint.runtime_verifier.jobs import Device
+from vllm_lint.runtime_verifier.outcomes import Backend, Mode
 
 # By name, since a type checker set to 3.10 would ask for tomli, which newer Pythons do not install.
 tomllib = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
@@ -22,6 +24,33 @@ OutputFormat = Literal["full", "concise", "json", "jsonl", "github", "sarif"]
 
 FILE_NAME = "vllm-lint.toml"
 TABLE = "tool.vllm-lint"
+
+
+FailOn = Literal["confirmed", "likely", "any"]
+
+
+class Verification(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):
+    """Settings of `verify` and of `check --verify`."""
+
+    harness: tuple[str, ...] = ()
+    """Functions that return a module and its inputs, as `package.module:function` or `file.py:function`."""
+    shapes: dict[str, str] = {}
+    """What a target takes, by its name as it is given to `verify`: `"model.py:Block" = "x=n,64 positions=n:int64"`."""
+    python: str | None = None
+    """The interpreter that has torch and vLLM; by default the one that vllm-lint runs in."""
+    device: Device = "auto"
+    """Where targets run; `auto` is a GPU if there is one, `cuda` fails without one."""
+    timeout: float = 120.0
+    """Seconds for one target."""
+    memory: float = 8.0
+    """GiB for one target, on top of what torch itself maps."""
+    modes: tuple[Mode, ...] = ("backed",)
+    """How sizes are marked in the captures; more are run by themselves where that tells more about a failure."""
+    replay: tuple[Backend, ...] = ("eager",)
+    """What runs the captured graph when it is compared with eager at other sizes."""
+    fail_on: FailOn = "likely"
+    """Which findings make the exit status 1: those that a run proved, also those that are likely, or all but those that
+    a run refuted."""
 
 
 class Configuration(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):
@@ -52,6 +81,8 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", f
     """Whether to follow imports into an installed vLLM."""
     require_suppression_reason: bool = False
     """Whether a suppression comment must say why."""
+    verify: Verification = Verification()
+    """The table of settings for `verify`."""
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -145,16 +176,23 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _validate(table: dict[str, Any], source: Path) -> None:
-    known = [field.encode_name for field in msgspec.structs.fields(Configuration)]
-    for key in table:
-        if key not in known:
-            raise Failure(f"{_place(source, key)}: unknown setting {key!r}{did_you_mean(key, known)}")
+    _know(table, Configuration, "", source)
+    if isinstance(table.get("verify"), dict):
+        _know(table["verify"], Verification, "verify.", source)
     try:
         msgspec.convert(table, Configuration, strict=True)
     except msgspec.ValidationError as error:
         reason, _, where = str(error).partition(" - at `$.")
-        key = re.split(r"[.\[`]", where)[0]
+        names = re.split(r"[.\[`]", where)
+        key = names[1] if names[0] == "verify" and names[1] else names[0]
         raise Failure(f"{_place(source, key)}: {key}: {reason[:1].lower()}{reason[1:].replace('`', '')}") from error
+
+
+def _know(table: dict[str, Any], settings: type[msgspec.Struct], prefix: str, source: Path) -> None:
+    known = [field.encode_name for field in msgspec.structs.fields(settings)]
+    for key in table:
+        if key not in known:
+            raise Failure(f"{_place(source, key)}: unknown setting {prefix + key!r}{did_you_mean(key, known)}")
 
 
 def _place(source: Path, key: str) -> str:
@@ -166,7 +204,7 @@ def _place(source: Path, key: str) -> str:
             name = header[1].replace(" ", "").replace('"', "").removeprefix(f"{TABLE}.")
             if name == key:
                 return f"{source}:{number}"
-            in_table = name == TABLE
+            in_table = name in (TABLE, f"{TABLE}.verify", "verify")
         elif in_table and re.match(rf"""\s*["']?{re.escape(key)}["']?\s*[=.]""", line):
             return f"{source}:{number}"
     return str(source)

@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 
-from vllm_lint.cli.configuration import Configuration
+from vllm_lint.cli.configuration import Configuration, Verification
 
 
-def field_docs() -> dict[str, str]:
+def field_docs(settings: type[msgspec.Struct] = Configuration) -> dict[str, str]:
     """Kebab-case key to the docstring under the field."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(Configuration)))
+    tree = ast.parse(textwrap.dedent(inspect.getsource(settings)))
     (definition,) = tree.body
     assert isinstance(definition, ast.ClassDef)
     docs = {}
@@ -28,8 +28,10 @@ def json_schema() -> dict[str, Any]:
     """JSON schema of `vllm-lint.toml`, and of the table `[tool.vllm-lint]`."""
     (_,), components = msgspec.json.schema_components([Configuration])
     schema = components.pop("Configuration")
-    for key, text in field_docs().items():
-        schema["properties"][key]["description"] = text
+    for described, settings in ((schema, Configuration), (components["Verification"], Verification)):
+        for key, text in field_docs(settings).items():
+            described["properties"][key]["description"] = text
+    schema["properties"]["verify"].pop("default")  # an empty table
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,
@@ -41,11 +43,16 @@ def json_schema() -> dict[str, Any]:
 def markdown_table() -> str:
     """One row a setting: key, type, default, what it does."""
     rows = ["| key | type | default | what it does |", "|---|---|---|---|"]
-    docs = field_docs()
-    defaults = msgspec.to_builtins(Configuration())
-    for key, default in defaults.items():
-        shown = "" if default is None else f"`{msgspec.json.encode(default).decode()}`"
-        rows.append(f"| `{key}` | {_type(json_schema()['properties'][key])} | {shown} | {docs[key]} |")
+    schema = json_schema()
+    for prefix, settings, properties in (
+        ("", Configuration, schema["properties"]),
+        ("verify.", Verification, schema["$defs"]["Verification"]["properties"]),
+    ):
+        docs = field_docs(settings)
+        for key, default in msgspec.to_builtins(settings()).items():
+            if key != "verify":
+                shown = "" if default is None else f"`{msgspec.json.encode(default).decode()}`"
+                rows.append(f"| `{prefix}{key}` | {_type(properties[key])} | {shown} | {docs[key]} |")
     return "\n".join(rows)
 
 

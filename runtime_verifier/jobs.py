@@ -17,6 +17,10 @@ Provider = Literal["module", "harness", "transformers", "vllm"]
 inputs, `transformers` a model type, `vllm` an architecture of vLLM's registry or the folder of a config.json."""
 
 
+Device = Literal["auto", "cpu", "cuda"]
+"""Where targets run: on a GPU if there is one, on the CPU in any case, or on a GPU and not at all without one."""
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One target, to be captured and replayed.
 

@@ -14,17 +14,13 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, as_completed
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
 
 import msgspec
 
 from vllm_lint.runtime_verifier import versions
 from vllm_lint.runtime_verifier.interpreter import NotStarted, cure, last_words, start
-from vllm_lint.runtime_verifier.jobs import Hello, Job, Reply, Request
+from vllm_lint.runtime_verifier.jobs import Device, Hello, Job, Reply, Request
 from vllm_lint.runtime_verifier.outcomes import Result
-
-Device = Literal["auto", "cpu", "cuda"]
-"""Where targets run: on a GPU if there is one, on the CPU in any case, or on a GPU and not at all without one."""
 
 #: How long a server may take to end by itself.
 _PATIENCE = 10.0
@@ -192,11 +188,31 @@ class Pool:
         return f"the worker process ended{': ' if said else ''}{said}"
 
 
+class Registry(msgspec.Struct, frozen=True):
+    """vLLM's registry of models: the folder that they are in, and module and class of each architecture."""
+
+    folder: str
+    models: dict[str, tuple[str, str]]
+
+    def of_file(self, name: str) -> tuple[str, ...]:
+        """An architecture for each class that the registry has from the module of that name."""
+        by_class: dict[str, str] = {}
+        for architecture, (module, cls) in self.models.items():
+            if module.rpartition(".")[2] == name and (cls not in by_class or architecture == cls):
+                by_class[cls] = architecture
+        return tuple(by_class.values())
+
+
 def architectures(python: str = sys.executable) -> tuple[str, ...]:
-    """The names in vLLM's registry, as `python` has it.
+    """The names in vLLM's registry, sorted; raises as `registry` does."""
+    return tuple(registry(python).models)
+
+
+def registry(python: str = sys.executable) -> Registry:
+    """The registry of the vLLM that `python` has.
 
     Raises:
-        VerifierUnavailable: it has no vLLM.
+        VerifierUnavailable: it has none.
     """
     with tempfile.TemporaryDirectory(prefix="vllm-lint-") as name:
         folder = Path(name)
@@ -212,7 +228,7 @@ def architectures(python: str = sys.executable) -> tuple[str, ...]:
             raise
         try:
             # Importing vLLM may write lines of its own before.
-            return msgspec.json.decode(output.strip().rpartition(b"\n")[2], type=tuple[str, ...])
+            return msgspec.json.decode(output.strip().rpartition(b"\n")[2], type=Registry)
         except msgspec.DecodeError as error:
             reason = _said(output, folder, process.returncode)
             command = cure(versions.INSTALL_VLLM, python)

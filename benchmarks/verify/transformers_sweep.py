@@ -76,7 +76,7 @@ def _row(result: Result) -> dict[str, Any]:
         "seconds": round(result.seconds, 1),
         "class": ", ".join(part.name for part in result.parts),
         "replayed": replayed,
-        "shown": [_line(outcome) for outcome in result.outcomes],
+        "shown": list(dict.fromkeys(map(_line, result.outcomes)))[:5],
     }
 
 
@@ -92,7 +92,7 @@ def _summary(result: Result) -> str:
 
 def _line(outcome: Outcome) -> str:
     said = (getattr(outcome, name, "") for name in ("message", "reason", "expression", "detail", "operator"))
-    return f"{type(outcome).__name__}: {' '.join(filter(None, said))}"
+    return f"{type(outcome).__name__}: {' '.join(filter(None, said))}"[:200]
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import json
 import re
 import sys
 import traceback
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -125,5 +126,10 @@ def _gone(architecture: str) -> str:
 
 
 def main() -> None:
-    """Write the names of all architectures to standard output, as JSON."""
-    sys.stdout.write(json.dumps(architectures()) + "\n")
+    """Write what there is to standard output, as JSON in the form of `pool.Registry`."""
+    models = vllm_registry.ModelRegistry.models
+    named = {
+        n: (models[n].module_name, models[n].class_name) for n in architectures() if hasattr(models[n], "module_name")
+    }
+    folder = str(Path(vllm_registry.__file__).resolve().parent)
+    sys.stdout.write(json.dumps({"folder": folder, "models": named}) + "\n")

@@ -10,7 +10,7 @@ import pytest
 from tests.cli import samples
 from tests.cli.conftest import ErrorLine, Program
 from vllm_lint.analyzer.findings import Confidence
-from vllm_lint.cli.configuration import Configuration
+from vllm_lint.cli.configuration import Configuration, Verification
 from vllm_lint.cli.schema import field_docs, json_schema, markdown_table
 
 
@@ -171,10 +171,11 @@ def test_a_broken_pyproject_of_others_is_not_our_business(program: Program) -> N
 
 
 def test_every_setting_is_documented() -> None:
-    keys = [field.encode_name for field in msgspec.structs.fields(Configuration)]
-    assert list(field_docs()) == keys
-    for key in keys:
-        assert f"| `{key}` |" in markdown_table()
+    for settings, prefix in ((Configuration, ""), (Verification, "verify.")):
+        keys = [field.encode_name for field in msgspec.structs.fields(settings)]
+        assert list(field_docs(settings)) == keys
+        for key in keys:
+            assert f"| `{prefix}{key}` |" in markdown_table() or key == "verify"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,7 @@ def project(hook_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     project = Repository(tmp_path_factory.mktemp("project"), {"PRE_COMMIT_HOME": str(home)})
     (project.folder / ".pre-commit-config.yaml").write_text(
         f"repos:\n  - repo: {hook_repository}\n    rev: v0\n    hooks:\n      - id: vllm-lint\n"
+        "      - id: vllm-lint-verify\n"
     )
     project.git("init", "--quiet")
     subprocess.run([sys.executable, "-m", "pre_commit", "install"], cwd=project.folder, check=True, capture_output=True)
@@ -119,3 +121,20 @@ def test_hook_leaves_out_what_is_excluded(project: Repository) -> None:
     said = project.commit("other.py", BAD, status=1)
     assert "other.py:9" in said
     assert "third_party" not in said
+
+
+def test_manual_hook_verifies_with_the_configured_interpreter(project: Repository) -> None:
+    (project.folder / "vllm-lint.toml").write_text(f"[verify]\npython = {sys.executable!r}\n")
+    model = project.folder / "wrong.py"
+    model.write_text(BAD)
+    project.git("add", "wrong.py")
+    run = ["run", "--hook-stage", "manual", "vllm-lint-verify", "--files", "wrong.py"]
+    command = [sys.executable, "-m", "pre_commit", *run]
+    environment = {**os.environ, **project.environment}
+    done = subprocess.run(command, cwd=project.folder, env=environment, check=False, capture_output=True, text=True)
+    assert done.returncode == 1, done.stdout
+    if find_spec("torch") is None:
+        assert f"cannot verify with {sys.executable}: No module named 'torch'" in done.stdout
+    else:
+        assert "wrong.py:9" in done.stdout
+        assert "verdict: confirmed" in done.stdout

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from vllm_lint.runtime_verifier import launch, pool, versions
-from vllm_lint.runtime_verifier.jobs import Hello
+from vllm_lint.runtime_verifier.jobs import Device, Hello
 from vllm_lint.runtime_verifier.pool import Pool, VerifierUnavailable, architectures
 
 
@@ -109,7 +109,7 @@ def test_what_is_no_python(tmp_path: Path, script: str, said: str) -> None:
         (Hello(torch="2.13.0", vllm="0.30.0"), "cuda", "its torch 2.13.0 finds no GPU; run: nvidia-smi"),
     ],
 )
-def test_no_vllm_and_no_gpu_where_they_are_needed(hello: Hello, device: pool.Device, message: str) -> None:
+def test_no_vllm_and_no_gpu_where_they_are_needed(hello: Hello, device: Device, message: str) -> None:
     with pytest.raises(VerifierUnavailable) as caught:
         pool._require(hello, "python", device, needs_vllm=True)
     assert str(caught.value) == f"cannot verify with python: {message}"
