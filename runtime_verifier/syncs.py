@@ -30,8 +30,18 @@ def scan(graph: torch.fx.GraphModule) -> Iterator[GraphSync]:
 
 
 def _copies_to_host(node: torch.fx.Node, name: str) -> bool:
+    """Whether it is `x.to("cpu")`, or leads there from another device.
+
+    Where everything is on the CPU, `x.to(y.device)` ends there as well, and says nothing about a GPU.
+    """
+    if name != "to":
+        return False
     values = [*node.args, *node.kwargs.values()]
-    return name == "to" and any(v == "cpu" or v == torch.device("cpu") for v in values)
+    example = node.args[0].meta.get("example_value") if isinstance(node.args[0], torch.fx.Node) else None
+    comes_from_elsewhere = isinstance(example, torch.Tensor) and example.device.type != "cpu"
+    return "cpu" in [v for v in values if isinstance(v, str)] or (
+        comes_from_elsewhere and any(isinstance(v, torch.device) and v.type == "cpu" for v in values)
+    )
 
 
 def _selects_by_mask(node: torch.fx.Node, name: str) -> bool:

@@ -129,6 +129,10 @@ def test_host_syncs_in_a_clean_graph_are_found(capture: Capture) -> None:
     assert [o.operator for o in result.outcomes if isinstance(o, GraphSync)] == ["item", "getitem", "nonzero", "to"]
 
 
+def test_a_move_to_where_another_tensor_is_is_no_sync(capture: Capture) -> None:
+    assert capture("return x.to(x.device) + torch.ones(1).to(device=x.device, dtype=x.dtype)").outcomes == ()
+
+
 def test_frozen_module_state_is_a_wrong_answer(capture: Capture) -> None:
     result = capture("self.calls += 1\nreturn x * self.calls", init="self.calls = 0")
     assert only(result, WrongAnswer).sizes == (1, 2, 3, 7, 127, 128, 129, 256, 512, 1000)
