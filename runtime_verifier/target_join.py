@@ -13,6 +13,8 @@ from vllm_lint.runtime_verifier.target_evidence import PartEvidence
 from vllm_lint.runtime_verifier.verdicts import MISSING_SHAPE_ID, UNDECLARED, ZERO_ONE, RuleFacts, Sources
 
 Judged = tuple[Verdict, str]
+#: What is said if several captures say different things.
+_WEIGHT: tuple[Verdict, ...] = ("confirmed", "refuted", "not run")
 
 
 def join(
@@ -42,7 +44,7 @@ def _judged(finding: Finding, evidence: Sequence[PartEvidence], sources: Sources
         if _is_root(finding, part.part)
         for verdict, text in judge(finding, part, sources)
     ]
-    for wanted in ("confirmed", "refuted"):
+    for wanted in _WEIGHT:
         lines = tuple(text for verdict, text in said if verdict == wanted)
         if lines:
             return msgspec.structs.replace(finding, verdict=wanted, evidence=lines)
@@ -60,7 +62,7 @@ def _zero_one(finding: Finding, evidence: PartEvidence, sources: Sources) -> lis
         return []
     for difference in target_verdicts.differences(part):
         if 1 in difference.sizes:
-            return []  # something else may be the cause, so this neither shows nor excludes it
+            return [("not run", "replay is wrong at 1, and something else may be the cause; verify again without that")]
     return [("refuted", "replay with guards dropped gave eager's answer at 1")]
 
 
@@ -78,12 +80,13 @@ def _shape_id(finding: Finding, evidence: PartEvidence, sources: Sources) -> lis
     """Only the pass that marks dims as unbacked needs shape ids."""
     part = evidence.part
     if not {"unbacked", "shared-unbacked"} <= part.logs.keys():
-        return []
+        return [("not run", "only the passes `unbacked` and `shared-unbacked` can tell (--modes)")]
     failed = {o.mode: o for o in part.outcomes if isinstance(o, DataDependent)}
     if "unbacked" not in failed:
         return [("refuted", "captured with every size unbacked")]
     if "shared-unbacked" in failed:
-        return []
+        asked = failed["shared-unbacked"].expression
+        return [("not run", f"unbacked, the capture fails even with one size for all, at `{asked}`")]
     return [
         ("confirmed", f"unbacked, the capture fails at `{failed['unbacked'].expression}`; with one size it does not")
     ]

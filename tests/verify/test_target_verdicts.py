@@ -135,7 +135,9 @@ def test_agreement_at_one_token_refutes_a_decision_in_a_traced_function(tmp_path
     assert unknown.verdict == "not run"
     wrong = WrongAnswer("eager", (1,), 7.0, "output: values differ", 2.0)
     found = target_join.join([static("VL203", 5)], [evidence(tmp_path, wrong, trace=traced)], rule_facts(), sources)
-    assert [f.verdict for f in found if f.code == "VL203"] == ["not run"], "it may be something else that differs"
+    told = [(f.verdict, f.evidence[0]) for f in found if f.code == "VL203"]
+    said = "Arch, Model: replay is wrong at 1, and something else may be the cause; verify again without that"
+    assert told == [("not run", said)]
 
 
 def test_shape_ids_are_judged_by_the_unbacked_passes(tmp_path: Path, sources: Sources) -> None:
