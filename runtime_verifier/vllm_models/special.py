@@ -564,9 +564,35 @@ SPECIAL = (
         {"visual_tokenizer_config": {"model_type": "siglip_visual_tokenizer", "backbone_kwargs": {}}},
     ),
     Special("MiMoV2Omni.*", "one for each layer", {"vision_config": {"vit_window_attn_types": [-1, 1]}}),
-    Special("Molmo2.*", "the language model", {"text_config": _LANGUAGE}),
     Special(
         "Ovis", "no default", {"hidden_size": 192, "visual_tokenizer_config": {"backbone_config": {"hidden_size": 160}}}
+    ),
+    Special(
+        "Molmo2.*",
+        "the language model, with names of its own",
+        {"text_config": _LANGUAGE | {"model_type": "molmo2_text", "rope_theta": 10000.0, "additional_vocab_size": 64}},
+    ),
+    Special("InternS1For.*", "the language model", {"text_config": _LANGUAGE}),
+    Special("Llama_Nemotron_Nano_VL", "no default", {"vit_hidden_size": 160, "projector_hidden_size": 288}),
+    Special("K2Horizon.*", "the gate that it knows", {"attention_gate_func": "softplus"}),
+    Special(
+        "InternS1For.*", "no default", {"vision_config": {"norm_type": "layer_norm", "layer_scale_init_value": 0.1}}
+    ),
+    Special(
+        "LiLiCorr.*",
+        "no default",
+        {
+            "dflash_config": {
+                "lilicorr_hidden_size": 96,
+                "lilicorr_candidate_topk": 4,
+                "lilicorr_num_heads": 3,
+                "lilicorr_mlp_ratio": 2,
+                "lilicorr_factor_dim": 24,
+                "lilicorr_vector_eps": 1e-6,
+                "lilicorr_logit_scale": 1.0,
+                "lilicorr_num_layers": 2,
+            }
+        },
     ),
 )
 
