@@ -6,6 +6,7 @@ model does before attention shows in its output, or the output differs from call
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,9 @@ def stand_in(model: torch.nn.Module) -> None:
             implementation.forward = _attention(implementation.forward)
         if hasattr(module, "conv_ssm_forward"):
             module.conv_ssm_forward = _state_space(module)
+        mixer = getattr(module, "forward_impl", None)
+        if mixer is not None and list(inspect.signature(mixer).parameters) == ["hidden_states", "output"]:
+            module.forward_impl = _written(mixer)
 
 
 def use_plain_operators() -> None:
@@ -57,6 +61,17 @@ def _attention(forward: Callable[..., Any]) -> Callable[..., Any]:
         return output.copy_(attend_to_itself(query, key, value, output))
 
     return attention
+
+
+def _written(forward: Callable[..., Any]) -> Callable[..., None]:
+    """Without metadata, the first kind of Mamba returns what it should have written."""
+
+    def mixer(hidden_states: torch.Tensor, output: torch.Tensor) -> None:
+        returned = forward(hidden_states=hidden_states, output=output)
+        if isinstance(returned, torch.Tensor):
+            output.copy_(returned)
+
+    return mixer
 
 
 def _state_space(module: torch.nn.Module) -> Callable[..., None]:

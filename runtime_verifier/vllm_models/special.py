@@ -487,6 +487,7 @@ SPECIAL = (
             "vision_config": {
                 "args": {"model": "vit_small_patch16_224"},
                 "patch_size": 16,
+                "preferred_resolution": [64, 64],
                 "video_temporal_patch_size": 1,
             },
             "norm_mean": [0.5, 0.5, 0.5],
