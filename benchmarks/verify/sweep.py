@@ -6,7 +6,6 @@ For example: python benchmarks/verify/sweep.py --only Llama --no-capture
 from __future__ import annotations
 
 import argparse
-import contextlib
 import datetime as dt
 import importlib
 import importlib.metadata
@@ -15,7 +14,6 @@ import multiprocessing
 import os
 import resource
 import signal
-import sys
 import tempfile
 import time
 import traceback
@@ -126,10 +124,8 @@ def _child(name: str, sender: Connection, options: argparse.Namespace) -> None:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         os.dup2(null, 2)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        contextlib.chdir(folder) if sys.version_info >= (3, 11) else (contextlib.nullcontext()),
-    ):
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)  # whatever a model writes is gone with it
         row = _row(name, options)
     row["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     sender.send(row)
