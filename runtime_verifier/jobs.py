@@ -48,7 +48,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Where to write the traces and the result; nowhere if empty."""
     overlay: dict[str, str] = {}
     """Source files to read in place of others: path of the original to path of the replacement."""
-    timeout: float = 60.0
+    timeout: float = 120.0
     """Seconds."""
     memory: int = 4 << 30
     """Bytes of private memory, on top of what torch itself maps."""
