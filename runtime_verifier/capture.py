@@ -14,8 +14,11 @@ from typing import Any
 import torch
 from torch.fx.experimental.symbolic_shapes import ConstraintViolationError, GuardOnDataDependentSymNode
 
+from vllm_lint.runtime_verifier import decisions
 from vllm_lint.runtime_verifier.constraints import Constraint, readable_source
+from vllm_lint.runtime_verifier.decisions import Decisions
 from vllm_lint.runtime_verifier.evidence import Evidence, place_of
+from vllm_lint.runtime_verifier.operators import OperatorCheck
 from vllm_lint.runtime_verifier.outcomes import (
     Backend,
     CaptureFailed,
@@ -56,6 +59,7 @@ class _Recorder:
     mode: Mode
     backend: Backend
     graph: torch.fx.GraphModule | None = None
+    checked: OperatorCheck | None = None
     asserts: list[str] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)
 
@@ -70,7 +74,19 @@ class _Recorder:
         for asserts in shape_env.deferred_runtime_asserts.values():
             for item in asserts:
                 self.asserts.append(str(item.expr))
-        return torch._dynamo.lookup_backend(self.backend)(graph, inputs)
+        compiled = torch._dynamo.lookup_backend(self.backend)(graph, inputs)
+        return self._checking_first(graph, compiled) if self.mode == "backed" and self.backend == "eager" else compiled
+
+    def _checking_first(self, graph: torch.fx.GraphModule, compiled: Callable[..., Any]) -> Callable[..., Any]:
+        """`compiled`, with the operators of the graph checked on its first arguments."""
+
+        def call(*arguments: Any) -> Any:
+            if self.checked is None:
+                self.checked = OperatorCheck(graph)
+                self.checked.run_copied(arguments)
+            return compiled(*arguments)
+
+        return call
 
 
 def capture(region: Region, tokens: int, mode: Mode = "backed", backend: Backend = "eager") -> Capture:
@@ -83,16 +99,16 @@ def capture(region: Region, tokens: int, mode: Mode = "backed", backend: Backend
     inputs = region.inputs(tokens)
     mark(inputs, region, mode)
     with region.context(tokens):
-        return _all_breaks(region, inputs) if mode == "breaks" else _full_graph(region, inputs, mode, backend)
+        return _all_breaks(region, inputs) if mode == "breaks" else _full_graph(region, tokens, inputs, mode, backend)
 
 
-def _full_graph(region: Region, inputs: Mapping[str, Any], mode: Mode, backend: Backend) -> Capture:
+def _full_graph(region: Region, tokens: int, inputs: Mapping[str, Any], mode: Mode, backend: Backend) -> Capture:
     recorder, guards = _Recorder(mode, backend), StateGuards()
     call = torch.compile(
         region.forward, fullgraph=True, dynamic=False, backend=recorder, options={"guard_filter_fn": guards}
     )
     oblivious = torch.fx.experimental._config.patch(backed_size_oblivious=mode == "oblivious")
-    with Evidence() as evidence, oblivious:
+    with Evidence() as evidence, oblivious, decisions.of_one_token(tokens) as of_one_token:
         try:
             call(**inputs)
         except Exception as error:  # noqa: BLE001 - every failure of a capture is a result
@@ -101,7 +117,14 @@ def _full_graph(region: Region, inputs: Mapping[str, Any], mode: Mode, backend: 
         return Capture(None, [CaptureFailed(mode, "forward holds no tensor operation, so there is no graph")], guards)
     outcomes: list[Outcome] = []
     if mode == "backed":
-        outcomes += [*_guards(evidence, mode), *scan(recorder.graph), *guards.of_steps()]
+        outcomes += [
+            *_guards(evidence, mode),
+            *_one_token(of_one_token, evidence),
+            *scan(recorder.graph),
+            *guards.of_steps(),
+        ]
+        outcomes += guards.changed(region.forward, inputs)
+        outcomes += recorder.checked.found if recorder.checked else ()
     for text in dict.fromkeys(recorder.asserts):
         stack = evidence.guard_stack(text)
         outcomes.append(RuntimeAssert(mode, Constraint(text).readable(recorder.names), stack[-1] if stack else None))
@@ -147,6 +170,11 @@ def _guards(evidence: Evidence, mode: Mode) -> Iterator[ShapeGuard]:
         for judged in judge(compilation):
             if judged.is_harmful:
                 yield ShapeGuard(mode, judged.expression, judged.fails_at, judged.undecided, judged.guard.stack)
+
+
+def _one_token(found: Decisions, evidence: Evidence) -> Iterator[ShapeGuard]:
+    for condition, stack in found:
+        yield ShapeGuard("oblivious", Constraint(condition).readable(evidence.names), (1,), stack=stack)
 
 
 def _failures(error: BaseException, mode: Mode, evidence: Evidence) -> Iterator[Outcome]:

@@ -13,7 +13,7 @@ import torch
 from torch._logging import structured
 
 from vllm_lint.runtime_verifier.outcomes import Place
-from vllm_lint.runtime_verifier.trace_evidence import TraceEvidence
+from vllm_lint.runtime_verifier.trace_evidence import FRAME, TraceEvidence
 
 _TORCH_ROOT = os.path.dirname(os.path.abspath(torch.__file__)) + os.sep
 _OWN_CALLER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "capture.py")
@@ -80,11 +80,20 @@ class Evidence(logging.Handler):
 
 def place_of(stack: Sequence[Any] | None) -> Place | None:
     """The innermost frame of a `traceback.StackSummary` that is neither torch's nor the standard library's."""
-    for frame in reversed(stack or ()):
-        path = os.path.abspath(frame.filename)
-        if _is_users(path):
-            return Place(path, frame.lineno or 0, frame.name)
-    return None
+    places = places_of(stack)
+    return places[-1] if places else None
+
+
+def places_of(stack: Sequence[Any] | None) -> tuple[Place, ...]:
+    """The frames of a `traceback.StackSummary` that are neither torch's nor the standard library's, outermost first."""
+    frames = ((os.path.abspath(frame.filename), frame) for frame in stack or ())
+    return tuple(Place(path, frame.lineno or 0, frame.name) for path, frame in frames if _is_users(path))
+
+
+def place_of_node(node: torch.fx.Node) -> Place | None:
+    """The innermost frame of the stack that a graph's node was traced with."""
+    frames = [f for f in FRAME.findall(node.stack_trace or "") if _is_users(f[0])]
+    return Place(frames[-1][0], int(frames[-1][1]), frames[-1][2]) if frames else None
 
 
 def _is_users(path: str) -> bool:

@@ -73,7 +73,8 @@ class ShapeGuard(msgspec.Struct, frozen=True, tag=True):
     """A condition on sizes that was true when traced, and that vLLM drops.
 
     `expression` speaks of the user's arguments, as in `x.size(0) % 128 == 0`; `fails_at` holds numbers of tokens at
-    which it is false, and `stack` the call path, outermost first. `undecided` says that no single number of tokens
+    which it is false, and `stack` the call path, outermost first. With mode "oblivious" it is a decision between one
+    token and more, on which only that mode has a guard. `undecided` says that no single number of tokens
     decides it (two sizes that were found equal or unequal, or an operator that is not understood).
     """
 
@@ -104,6 +105,22 @@ class StateGuard(msgspec.Struct, frozen=True, tag=True):
 
     source: str
     expression: str
+    place: Place | None = None
+
+
+class Rebound(msgspec.Struct, frozen=True, tag=True):
+    """An attribute that a call of forward binds to another tensor; a CUDA graph keeps the address of the first."""
+
+    attribute: str
+    place: Place | None = None
+
+
+class DishonestOperator(msgspec.Struct, frozen=True, tag=True):
+    """A custom operator that does something else than its schema or its fake implementation says."""
+
+    operator: str
+    kind: Literal["undeclared-mutation", "output-aliases-input", "fake-disagrees"]
+    detail: str
     place: Place | None = None
 
 
@@ -179,6 +196,8 @@ Outcome = Union[
     RuntimeAssert,
     GraphSync,
     StateGuard,
+    Rebound,
+    DishonestOperator,
     WrongAnswer,
     CheckLost,
     ReplayFailed,

@@ -11,7 +11,7 @@ import torch
 
 from vllm_lint.runtime_verifier.outcomes import Backend, CheckLost, Outcome, ReplayFailed, WrongAnswer, line_of
 from vllm_lint.runtime_verifier.regions import NotReached, Region
-from vllm_lint.runtime_verifier.snapshot import Snapshot, plain, state
+from vllm_lint.runtime_verifier.snapshot import Snapshot, Writes, plain, state, watched
 
 #: Eager and compiled code may round differently; a wrong branch differs by far more.
 RELATIVE, ABSOLUTE = 1e-3, 1e-4
@@ -82,17 +82,12 @@ def replay(
     return tuple(compared), outcomes
 
 
-def eager_outcome(region: Region, tokens: int) -> tuple[tuple[str, ...], Exception | None]:
-    """Run forward without compilation: the attributes that it leaves with another value, and what it raises."""
+def eager_outcome(region: Region, tokens: int) -> tuple[Writes, Exception | None]:
+    """Run forward without compilation: where it binds attributes to tensors, and what it raises."""
     inputs = region.inputs(tokens)
-    before = state(region.module)
-    with region.context(tokens), _eager():
-        outcome = _run(region.forward, region.module, inputs)
-    if isinstance(outcome, Exception):
-        return (), outcome
-    after = outcome["state"]
-    same = {name for name in before.keys() & after.keys() if _compare(before[name], after[name], name) is None}
-    return tuple(sorted(after.keys() - same)), None
+    with region.context(tokens), _eager(), watched(region.module) as writes:
+        outcome = _run(region.forward, None, inputs)
+    return writes, outcome if isinstance(outcome, Exception) else None
 
 
 def _eager() -> AbstractContextManager[object]:

@@ -10,13 +10,14 @@ from typing import Literal
 from vllm_lint.runtime_verifier.constraints import Constraint, NotUnderstood
 from vllm_lint.runtime_verifier.trace_evidence import Compilation, Guard, Symbol
 
-Benign = Literal["", "compiler", "argument", "data", "equal lengths", "always true"]
+Benign = Literal["", "compiler", "argument", "data", "equal lengths", "always true", "implied"]
 """Why a guard is harmless; empty if it is not.
 
 "compiler": without a user frame, so Inductor chose code by it. "argument": torch noted it while it described an
 argument, such as that the size fits the memory, and it holds for whatever is passed. "data": about a value that came
 out of a tensor, which the captured graph checks itself. "equal lengths": two inputs of one number of tokens. "always
-true": no size in its range breaks it.
+true": no size in its range breaks it. "implied": an operation asked, and no size breaks it that does not break the
+divisibility found before.
 """
 
 
@@ -45,6 +46,7 @@ class Judgement:
 def judge(compilation: Compilation) -> Iterator[Judgement]:
     """Judge each guard once, in the order in which they were added."""
     same = _equal_lengths(compilation)
+    divides: list[Constraint] = []
     for guard in dict.fromkeys(compilation.guards):
         constraint = Constraint(guard.text)
         expression = compilation.readable(guard.text)
@@ -52,7 +54,12 @@ def judge(compilation: Compilation) -> Iterator[Judgement]:
             yield Judgement(guard, expression, "argument" if guard.stack else "compiler")
             continue
         try:
-            yield _judge(guard, constraint, expression, compilation, same)
+            judged = _judge(guard, constraint, expression, compilation, same)
+            if judged.is_harmful and guard.origin == "operation" and _is_implied(judged, divides):
+                judged = Judgement(guard, expression, "implied", hint=judged.hint)
+            elif judged.is_harmful and judged.is_divisibility:
+                divides.append(constraint)
+            yield judged
         except NotUnderstood:
             yield Judgement(guard, expression, undecided=True)
 
@@ -78,6 +85,12 @@ def _judge(
     if failing:
         return Judgement(guard, expression, fails_at=tuple(sorted(failing)), hint=hint)
     return Judgement(guard, expression, "equal lengths" if len(symbols) > 1 else "always true", hint=hint)
+
+
+def _is_implied(judged: Judgement, divides: list[Constraint]) -> bool:
+    """Whether a divisor that was asked for before fails at every size that breaks the guard; 1 breaks nearly all."""
+    sizes = [n for n in judged.fails_at if n > 1]
+    return bool(sizes) and any(len(d.fails_at(d.symbols, {}, sizes)) == len(sizes) for d in divides)
 
 
 def _in_range(sizes: tuple[int, ...], symbols: list[Symbol]) -> set[int]:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import torch
+
+from vllm_lint.runtime_verifier.evidence import place_of
+from vllm_lint.runtime_verifier.outcomes import Place, Rebound
+
+Writes = Mapping[str, "Place | None"]
+"""Dotted names of attributes to the line that bound them to a tensor."""
 
 _SIMPLE = (bool, int, float, str, type(None), torch.Tensor, list, dict, tuple)
 _REGISTERED = ("_parameters", "_buffers")
@@ -45,6 +54,38 @@ class Snapshot:
             for name, recall in held.items():
                 home = next((part.__dict__[r] for r in _REGISTERED if name in part.__dict__.get(r, ())), part.__dict__)
                 home[name] = recall()
+
+
+@contextmanager
+def watched(module: torch.nn.Module) -> Iterator[dict[str, Place | None]]:
+    """Note where attributes of a module and its parts are bound to another tensor than before."""
+    writes: dict[str, Place | None] = {}
+    names = {part: prefix for prefix, part in module.named_modules()}
+    original = torch.nn.Module.__setattr__
+
+    def bind(self: torch.nn.Module, name: str, value: Any) -> None:
+        if isinstance(value, torch.Tensor) and self in names and getattr(self, name, None) is not value:
+            writes[f"{names[self]}.{name}".strip(".")] = place_of(traceback.extract_stack()[:-1])
+        original(self, name, value)
+
+    with patch.object(torch.nn.Module, "__setattr__", bind):
+        yield writes
+
+
+def bindings(module: torch.nn.Module) -> dict[str, Any]:
+    """What each attribute of a module and its parts is bound to, by dotted name."""
+    return {
+        f"{prefix}.{name}".strip("."): value
+        for prefix, part in module.named_modules()
+        for name, value in _held(part).items()
+    }
+
+
+def rebound(before: Mapping[str, Any], module: torch.nn.Module, writes: Writes) -> Iterator[Rebound]:
+    """The attributes that are bound to another tensor than in `before`, where `writes` knows the line that does it."""
+    for name, value in bindings(module).items():
+        if isinstance(value, torch.Tensor) and before.get(name) is not value and name in writes:
+            yield Rebound(name, writes[name])
 
 
 def _held(part: torch.nn.Module) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import torch
 
-from vllm_lint.runtime_verifier.outcomes import GraphSync, Place
-from vllm_lint.runtime_verifier.trace_evidence import FRAME
+from vllm_lint.runtime_verifier.evidence import place_of_node
+from vllm_lint.runtime_verifier.outcomes import GraphSync
 
 #: Names of methods and functions whose result is on the host or has a size that depends on data.
 SYNCS = frozenset(
@@ -23,10 +23,9 @@ def scan(graph: torch.fx.GraphModule) -> Iterator[GraphSync]:
         if node.op not in ("call_function", "call_method"):
             continue
         name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
-        if name in SYNCS or _copies_to_host(node, name) or _selects_by_mask(node, name):
-            frames = FRAME.findall(node.stack_trace or "")
-            place = Place(frames[-1][0], int(frames[-1][1]), frames[-1][2]) if frames else None
-            yield GraphSync(name, place)
+        # Dynamo binds a symbol where a size or a number comes out of data, however that is spelled.
+        if "unbacked_bindings" in node.meta or name in SYNCS or _copies_to_host(node, name) or _selects(node, name):
+            yield GraphSync(name, place_of_node(node))
 
 
 def _copies_to_host(node: torch.fx.Node, name: str) -> bool:
@@ -44,11 +43,13 @@ def _copies_to_host(node: torch.fx.Node, name: str) -> bool:
     )
 
 
-def _selects_by_mask(node: torch.fx.Node, name: str) -> bool:
-    """Whether it is `x[mask]` read with a boolean mask, or `where` with the condition alone."""
+def _selects(node: torch.fx.Node, name: str) -> bool:
+    """Whether it is `where` with the condition alone, or `x[mask]` with a boolean mask; to fill it needs no count."""
     if name == "where":
         return len(node.args) + len(node.kwargs) == 1
-    if name != "getitem" or len(node.args) < 2:
+    if name not in ("getitem", "setitem") or len(node.args) < 2:
+        return False
+    if name == "setitem" and not isinstance(node.args[2], torch.fx.Node):
         return False
     keys = node.args[1] if isinstance(node.args[1], tuple) else (node.args[1],)
     examples = (k.meta.get("example_value") for k in keys if isinstance(k, torch.fx.Node))

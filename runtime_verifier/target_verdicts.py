@@ -11,10 +11,11 @@ from vllm_lint.analyzer.findings import Finding, Promise
 from vllm_lint.runtime_verifier import verdicts
 from vllm_lint.runtime_verifier.outcomes import (
     CheckLost,
-    DataDependent,
+    DishonestOperator,
     GraphSync,
     Part,
     Place,
+    Rebound,
     ReplayFailed,
     ShapeGuard,
     StateGuard,
@@ -47,7 +48,7 @@ def _findings(evidence: PartEvidence, rules: Mapping[str, RuleFacts], sources: S
 
 def _guards_at(finding: Finding, part: Part, sources: Sources) -> Iterator[ShapeGuard]:
     for outcome in part.outcomes:
-        if isinstance(outcome, ShapeGuard) and outcome.stack:
+        if isinstance(outcome, ShapeGuard) and outcome.mode == "backed" and outcome.stack:
             span = sources.locate(outcome.stack[-1])
             if (span.path, span.line) == (finding.path, finding.line):
                 yield outcome
@@ -99,6 +100,17 @@ def _shown(part: Part) -> Iterator[Shown]:
                 "keep the value on the device, or take it out of the compiled forward",
                 promise=Promise.REPLAYABLE,
             )
+        elif isinstance(outcome, Rebound):
+            yield Shown(
+                "buffer-rebinding",
+                _stack(outcome.place, part),
+                f"`{outcome.attribute}` is bound to another tensor in every step",
+                "a CUDA graph goes on with the address that it was captured with",
+                "write into the tensor with `copy_`, or return it",
+                promise=Promise.REPLAYABLE,
+            )
+        elif isinstance(outcome, DishonestOperator):
+            yield _dishonest(outcome, part)
     states = [o for o in part.outcomes if isinstance(o, StateGuard)]
     for state in states:
         yield Shown(
@@ -112,26 +124,43 @@ def _shown(part: Part) -> Iterator[Shown]:
     yield from _unexplained(part, states)
 
 
+_DISHONEST = {
+    "undeclared-mutation": (
+        "writes to an argument that its schema does not name as mutated",
+        "name the argument in `mutates_args`, or write to a copy",
+    ),
+    "output-aliases-input": ("returns memory of an argument, which its schema does not say", "return a copy"),
+    "fake-disagrees": (
+        "returns something else than its fake implementation says",
+        "have the fake implementation return what the kernel does",
+    ),
+}
+
+
+def _dishonest(outcome: DishonestOperator, part: Part) -> Shown:
+    what, cure = _DISHONEST[outcome.kind]
+    return Shown(
+        outcome.kind,
+        _stack(outcome.place, part),
+        f"`{outcome.operator}` {what}",
+        f"calling `{outcome.operator}` showed {outcome.kind}: {outcome.detail}",
+        cure,
+        promise=Promise.HONEST_OPERATORS,
+    )
+
+
 def _unexplained(part: Part, states: Sequence[StateGuard]) -> Iterator[Shown]:
     """Differences at sizes that break no guard."""
-    broken = {n for o in part.outcomes if isinstance(o, ShapeGuard) for n in o.fails_at}
-    decided = [
-        o for o in part.outcomes if isinstance(o, DataDependent) and o.mode == "shared-unbacked" and o.place is not None
-    ]
+    guards = [o for o in part.outcomes if isinstance(o, ShapeGuard)]
+    decided = [g for g in guards if g.mode == "oblivious"]
+    broken = {n for guard in guards if guard.mode == "backed" for n in guard.fails_at}
     if states:  # they explain a difference at any size
         return
     for difference in differences(part):
-        sizes = [n for n in difference.sizes if n not in broken]
+        if 1 in difference.sizes:
+            yield from (_zero_one(guard, difference, is_certain=1 not in broken) for guard in decided)
+        sizes = [n for n in difference.sizes if n not in broken and not (decided and n == 1)]
         if not sizes:
-            continue
-        if set(sizes) <= {0, 1} and decided:
-            yield Shown(
-                ZERO_ONE,
-                _stack(decided[0].place, part),
-                "what is right for one token was decided once, during capture of more",
-                said(difference, sizes),
-                "compute what is right for all, or decide in a custom operator",
-            )
             continue
         yield Shown(
             "replay-differs",
@@ -141,6 +170,17 @@ def _unexplained(part: Part, states: Sequence[StateGuard]) -> Iterator[Shown]:
             "look for state that a step changes, sizes that were baked in, and operators that write to their inputs",
             promise=Promise.NO_STEP_STATE if len(sizes) == len(part.replayed) else Promise.ALL_SIZES,
         )
+
+
+def _zero_one(guard: ShapeGuard, difference: Difference, *, is_certain: bool) -> Shown:
+    return Shown(
+        ZERO_ONE,
+        guard.stack,
+        f"`{guard.expression}` was decided once, during capture",
+        said(difference, [1]) if is_certain else f"{said(difference, [1])}, where other decisions differ too",
+        "it is false for size 1; compute what is right for all, or decide in a custom operator",
+        "confirmed" if is_certain else "undecided",
+    )
 
 
 def _stack(place: Place | None, part: Part) -> tuple[Place, ...]:

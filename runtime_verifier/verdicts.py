@@ -22,6 +22,9 @@ FAILED = "capture-failed"
 #: Dynamo leaves the capture of a function that holds nothing to capture; eager runs it, and nothing is lost.
 _NO_FAILURE = ("SkipFrame", "SkipCodeRecursiveException")
 _NAMED_SIZES = 3
+_DATA_DEPENDENT = re.compile(r"data-dependent expression (.+?) \(unhinted")
+#: "graph break in loop": the frame is left because of another break, which is told too where it can be.
+_ECHO = "GB7000"
 
 
 class Sources(Protocol):
@@ -88,7 +91,9 @@ def merge(findings: Iterable[Finding]) -> tuple[Finding, ...]:
         key = (finding.code, finding.path, finding.line)
         known = merged.get(key)
         merged[key] = finding if known is None else _merge(known, finding)
-    return tuple(sorted(merged.values(), key=lambda finding: finding.sort_key))
+    told = {(path, line) for code, path, line in merged if code != _ECHO}
+    kept = (f for (code, *place), f in merged.items() if code != _ECHO or tuple(place) not in told)
+    return tuple(sorted(kept, key=lambda finding: finding.sort_key))
 
 
 def _merge(known: Finding, other: Finding) -> Finding:
@@ -164,7 +169,10 @@ def _shown(compilation: Compilation, rules: Mapping[str, RuleFacts]) -> Iterator
         taken = {s.stack[-1] for s in specialized if s.stack}
         shown += [*specialized, *(s for s in _guards(compilation) if s.stack[-1] not in taken)]
     for found in compilation.breaks:
-        shown.append(_break(found.reason, found.stack, "a graph break", rules))
+        if expression := _DATA_DEPENDENT.search(found.reason):
+            shown.append(_data_dependent(compilation, expression[1], found.stack, found.reason))
+        else:
+            shown.append(_break(found.reason, found.stack, "a graph break", rules))
     if compilation.failure is not None and compilation.failure.kind not in _NO_FAILURE:
         shown += _failure(compilation, compilation.failure, rules, has_size_findings=bool(shown))
     yield from (s for s in shown if s.stack or compilation.root is not None)
@@ -261,8 +269,8 @@ def _failure(
     compilation: Compilation, failure: Failure, rules: Mapping[str, RuleFacts], *, has_size_findings: bool
 ) -> Iterator[Shown]:
     text, stack = failure.reason, failure.stack
-    if expression := re.search(r"data-dependent expression (.+?) \(unhinted", text):
-        yield _data_dependent(compilation, expression[1], stack, is_integer="specialized integer" in text)
+    if expression := _DATA_DEPENDENT.search(text):
+        yield _data_dependent(compilation, expression[1], stack, text)
     elif failure.kind == "ConstraintViolationError":
         # Its cause is among the guards and specialisations, which know their line.
         if not has_size_findings:
@@ -275,9 +283,9 @@ def _failure(
         yield Shown(FAILED, stack, f"the capture failed: {message}", f"the capture failed with {failure.kind}")
 
 
-def _data_dependent(compilation: Compilation, expression: str, stack: tuple[Place, ...], *, is_integer: bool) -> Shown:
+def _data_dependent(compilation: Compilation, expression: str, stack: tuple[Place, ...], text: str) -> Shown:
     said = compilation.readable(expression)
-    known = [compilation.symbols.get(s) for s in re.findall(r"\b[uz]\d+\b", expression)]
+    known = [compilation.symbols.get(s) for s in re.findall(r"\b(?:u|z|zf|zuf)\d+\b", expression)]
     evidence = f"the capture failed, since `{said}` is not known then"
     if any(symbol is None or not symbol.source for symbol in known):
         return Shown(
@@ -287,7 +295,7 @@ def _data_dependent(compilation: Compilation, expression: str, stack: tuple[Plac
             evidence,
             "use `torch.where`, or decide in a custom operator",
         )
-    if is_integer:
+    if "specialized integer" in text:
         message = f"needs `{said}` as a constant, and the number of tokens is none"
         return Shown(SPECIALIZED, stack, message, evidence, "write it as an operation on the whole tensor")
     message = f"`{said}` has no answer that holds for every number of tokens"
@@ -310,6 +318,8 @@ def _break(text: str, stack: tuple[Place, ...], what: str, rules: Mapping[str, R
     # One id of torch's serves several rules; theirs is the one whose subject is named, else the widest, which is last.
     named = [rule for rule in candidates if rule.name.partition("-")[0] in text.lower()]
     rule = next(iter([*named, *candidates[-1:]]), None)
+    if "jump with SymNodeVariable" in text:  # a number out of a tensor, not a tensor
+        rule = rules.get(DATA_BRANCH, rule)
     first = _first_line(text)
     context = re.search(r"Developer debug context: ([^<\n]{1,100})(?:, skip reason.*)?$", text, re.MULTILINE)
     said = f"{first[:1].lower()}{first[1:]}{f' ({context[1]})' if context else ''}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 import resource
 import sys
@@ -26,16 +27,16 @@ from vllm_lint.runtime_verifier.outcomes import (
     Part,
     Result,
     ShapeGuard,
-    StateGuard,
-    WrongAnswer,
     line_of,
 )
 from vllm_lint.runtime_verifier.regions import NotReached, Region, TargetError
 from vllm_lint.runtime_verifier.replay import compare_eager, eager_outcome, replay
-from vllm_lint.runtime_verifier.snapshot import Snapshot
+from vllm_lint.runtime_verifier.snapshot import Snapshot, Writes, bindings, rebound
 from vllm_lint.runtime_verifier.target_evidence import RESULT
 from vllm_lint.runtime_verifier.targets import regions
 from vllm_lint.runtime_verifier.trace_writer import write_trace
+
+_M_PERTURB = -6  # of malloc.h
 
 
 def run(job: Job) -> Result:
@@ -46,6 +47,7 @@ def run(job: Job) -> Result:
     if job.folder:
         Path(job.folder).mkdir(parents=True, exist_ok=True)
     try:
+        _clear_new_memory()
         with torch.no_grad(), overlay.installed(job.overlay):
             for region in regions(job):
                 parts.append(_Work(job, region, len(parts)).part())
@@ -79,6 +81,7 @@ class _Work:
         self._start = Snapshot(region.module)
         self._logs: dict[Mode, str] = {}
         self._replayed: tuple[int, ...] = ()
+        self._trace_size = job.trace_size
 
     def part(self) -> Part:
         outcomes = tuple(dict.fromkeys(self._outcomes()))
@@ -86,7 +89,7 @@ class _Work:
 
     def _outcomes(self) -> Iterator[Outcome]:
         job, region = self._job, self._region
-        changed, failure = eager_outcome(region, job.trace_size)
+        self._trace_size, writes, failure = self._first_eager()
         if failure is not None:
             if _is_out_of_memory(failure):
                 raise failure
@@ -96,32 +99,47 @@ class _Work:
         found: list[Outcome] = []
         for mode in job.modes:
             for backend in job.backends if mode == "backed" else ("eager",):
-                found += self._pass(mode, backend, changed)
+                found += self._pass(mode, backend, writes)
         if job.blame:
             for mode in _modes_to_blame(found, job.modes):
-                found += self._pass(mode, "eager", changed)
+                found += self._pass(mode, "eager", writes)
         yield from found
         if job.reference is not None:
             self._start.restore()
             (other,) = regions(msgspec.structs.replace(job, path=job.reference))
             yield from compare_eager(region.module, other.module, other.inputs, self._sizes([]))
 
-    def _pass(self, mode: Mode, backend: Backend, changed: tuple[str, ...]) -> Iterator[Outcome]:
+    def _first_eager(self) -> tuple[int, Writes, Exception | None]:
+        """Run without compilation at the size to capture, or else at the largest other size where that succeeds."""
+        sizes = (self._job.trace_size, *sorted(self._job.sizes, reverse=True))
+        failures: list[Exception] = []
+        for size in dict.fromkeys(sizes):
+            try:
+                writes, failure = eager_outcome(self._region, size)
+            except NotReached as error:
+                writes, failure = {}, error
+            if failure is None or _is_out_of_memory(failure):
+                return size, writes, failure
+            failures.append(failure)
+        return self._job.trace_size, {}, failures[0]
+
+    def _pass(self, mode: Mode, backend: Backend, writes: Writes) -> Iterator[Outcome]:
         self._start.restore()
+        bound = bindings(self._region.module)
         is_first = backend == self._job.backends[0]
         with write_trace(self._log(mode) if is_first else None):
             try:
-                captured = capture(self._region, self._job.trace_size, mode, backend)
+                captured = capture(self._region, self._trace_size, mode, backend)
             except NotReached as error:
                 captured = Capture(None, [EagerFailed("forward", str(error))])
         if is_first or captured.call is None:
             yield from captured.outcomes
         if captured.call is None or mode != "backed":
             return
+        if is_first:
+            yield from rebound(bound, self._region.module, writes)
         self._replayed, differences = replay(self._region, captured.call, self._sizes(captured.outcomes), backend)
         yield from differences
-        if is_first:
-            yield from captured.guards.of_attributes(changed)
 
     def _log(self, mode: Mode) -> Path | None:
         if not self._job.folder:
@@ -132,7 +150,7 @@ class _Work:
 
     def _sizes(self, outcomes: list[Outcome]) -> tuple[int, ...]:
         """The given sizes, and one that breaks each guard that none of them breaks."""
-        sizes = tuple(dict.fromkeys((self._job.trace_size, *self._job.sizes)))
+        sizes = tuple(dict.fromkeys((self._trace_size, *self._job.sizes)))
         guards = (o for o in outcomes if isinstance(o, ShapeGuard))
         extra = {g.fails_at[0] for g in guards if g.fails_at and not set(sizes) & set(g.fails_at)}
         return tuple(sorted({*sizes, *extra}))
@@ -142,10 +160,16 @@ def _modes_to_blame(outcomes: list[Outcome], done: tuple[Mode, ...]) -> Iterator
     """Passes that say more about a failure: all graph breaks, or where a decision was made without a guard."""
     if "breaks" not in done and any(isinstance(o, (GraphBreak, DataDependent)) for o in outcomes):
         yield "breaks"
-    explained = {n for o in outcomes if isinstance(o, ShapeGuard) for n in o.fails_at}
-    wrong = {n for o in outcomes if isinstance(o, WrongAnswer) for n in o.sizes}
-    if "shared-unbacked" not in done and wrong - explained and not any(isinstance(o, StateGuard) for o in outcomes):
-        yield "shared-unbacked"
+
+
+def _clear_new_memory() -> None:
+    """Have memory that nobody wrote hold zeros, where the C library can.
+
+    Without metadata, the kernels of Mamba layers leave their output as `torch.empty` made it, and no two runs agree.
+    """
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
+    if set_option is not None:
+        set_option(_M_PERTURB, 0xFF)  # new memory is filled with the complement
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -89,9 +89,11 @@ def test_the_silent_class(capture: Capture, condition: str, expression: str, wro
     assert only(result, DataDependent).place == guard.stack[-1]
 
 
-def test_zero_one_specialization_leaves_no_guard_and_only_unbacked_and_replay_see_it(capture: Capture) -> None:
+def test_zero_one_specialization_leaves_no_guard_but_the_decision_unbacked_and_replay_show_it(capture: Capture) -> None:
     result = capture("return x * 2 if x.shape[0] == 1 else x", modes=("backed", "strict", "unbacked"))
-    assert {type(o) for o in result.outcomes} == {WrongAnswer, DataDependent}
+    assert {type(o) for o in result.outcomes} == {WrongAnswer, DataDependent, ShapeGuard}
+    (decided,) = (o for o in result.outcomes if isinstance(o, ShapeGuard))
+    assert (decided.mode, decided.expression) == ("oblivious", "x.size(0) != 1")
     assert only(result, WrongAnswer).sizes == (1,)
 
 

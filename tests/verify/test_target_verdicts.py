@@ -112,7 +112,7 @@ def test_a_sync_in_the_graph_is_reported(tmp_path: Path, sources: Sources) -> No
 
 
 def test_a_difference_at_one_token_is_blamed_on_the_decision_about_one(tmp_path: Path, sources: Sources) -> None:
-    asked = DataDependent("shared-unbacked", "x.size(0) == 1", at(tmp_path, 5))
+    asked = ShapeGuard("oblivious", "x.size(0) != 1", (1,), stack=(at(tmp_path, 5),))
     part = evidence(tmp_path, WrongAnswer("eager", (1,), 7.0, "output: values differ", 2.0), asked)
     (finding,) = target_verdicts.find([part], rule_facts(), sources)
     assert (finding.code, finding.line) == ("VL203", 5)
