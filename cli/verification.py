@@ -185,7 +185,8 @@ def say_more(run: Run) -> None:
     parts = [part for result in run.results.values() for part in result.parts]
     replays = sum(len(part.replayed) for part in parts)
     text = f"{plural(len(run.jobs), 'target')}, {plural(len(parts), 'capture')}, {plural(replays, 'replay')}"
-    click.echo(f"vllm-lint: {text}", err=True)
+    platforms = " and ".join(sorted({result.platform for result in run.results.values() if result.parts}))
+    click.echo(f"vllm-lint: {text}{' on ' if platforms else ''}{platforms}", err=True)
 
 
 def _folder(number: int, job: Job) -> str:

@@ -27,6 +27,8 @@ _ALWAYS = {
     "VLLM_LOGGING_LEVEL": "ERROR",
     "PYTHONDONTWRITEBYTECODE": "1",
     "TORCHINDUCTOR_COMPILE_THREADS": "1",  # Inductor's pools do not survive a fork
+    "OMP_NUM_THREADS": "1",  # nor do torch's
+    "OPENBLAS_NUM_THREADS": "1",  # nor numpy's
 }
 #: Where libraries keep what they compile or download, by the name of the folder.
 _FOLDERS = {

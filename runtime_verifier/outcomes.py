@@ -16,8 +16,9 @@ Mode = Literal["backed", "oblivious", "strict", "unbacked", "shared-unbacked", "
 backed_size_oblivious`, with a range that must hold whole, as vLLM does under `type=unbacked`, the same with one symbol
 for all token dims, or without `fullgraph`."""
 
-Backend = Literal["eager", "aot_eager", "inductor"]
-"""What runs the captured graph: the Dynamo graph as it is, AOTAutograd's, or Inductor's code."""
+Backend = Literal["eager", "aot_eager", "inductor", "cudagraph"]
+"""What runs the captured graph: the Dynamo graph as it is, AOTAutograd's, Inductor's code, or a CUDA graph of that
+code. Each adds one stage to the one before."""
 
 
 def line_of(error: BaseException) -> str:
@@ -220,6 +221,8 @@ class Part(msgspec.Struct, frozen=True):
     outcomes: tuple[Outcome, ...]
     replayed: tuple[int, ...] = ()
     logs: dict[Mode, str] = {}
+    graphed: tuple[int, ...] = ()
+    """Sizes at which a CUDA graph of the forward was captured and replayed."""
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -234,6 +237,9 @@ class Result(msgspec.Struct, frozen=True):
     torch: str = ""
     vllm: str = ""
     platform: str = "cpu"
+    """What it ran on, such as `cuda (NVIDIA H200)`."""
+    device_memory: int = 0
+    """Peak of what torch allocated on the GPU, in bytes."""
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:

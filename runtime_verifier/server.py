@@ -176,7 +176,7 @@ def _work(request: Request, writer: int, server: int) -> None:
         for stream in (0, 1, 2):  # what a model prints is no evidence
             os.dup2(nowhere, stream)
         job = request.job
-        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        used = _mapped()
         resource.setrlimit(resource.RLIMIT_DATA, (used + job.memory, used + job.memory))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash is an outcome, and no file beside the user's
         network.refuse()
@@ -185,6 +185,15 @@ def _work(request: Request, writer: int, server: int) -> None:
         status = 0
     finally:
         os._exit(status)
+
+
+def _mapped() -> int:
+    """Bytes of private memory that this process has mapped, as RLIMIT_DATA counts it; the peak in use elsewhere."""
+    try:
+        sizes = Path("/proc/self/statm").read_text().split()
+    except OSError:  # only Linux has it
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return int(sizes[5]) * resource.getpagesize()
 
 
 def _answer(number: int, job: Job) -> Reply:

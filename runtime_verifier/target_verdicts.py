@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Union
+from typing import TypeGuard, Union
 
 import msgspec
 
@@ -75,6 +75,8 @@ def said(difference: Difference, sizes: Sequence[int]) -> str:
     where = f"{_named(sizes)}" + (f" under {difference.backend}" if difference.backend != "eager" else "")
     if isinstance(difference, CheckLost):
         return f"replay with guards dropped returned at {where}, where eager raises {difference.message}"
+    if _is_refused_graph(difference):
+        return f"capture into a CUDA graph failed at {_named(sizes)}: {difference.message.partition(': ')[2]}"
     if isinstance(difference, ReplayFailed):
         return f"replay with guards dropped failed at {where}: {difference.message}"
     amount = difference.max_difference
@@ -90,13 +92,15 @@ def _named(sizes: Sequence[int]) -> str:
 
 
 def _shown(part: Part) -> Iterator[Shown]:
+    refused = "".join(f"; {said(o, o.sizes)}" for o in differences(part) if _is_refused_graph(o))
     for outcome in part.outcomes:
-        if isinstance(outcome, GraphSync):
+        # What a CUDA graph could record has lost its syncs to the compiler.
+        if isinstance(outcome, GraphSync) and not part.graphed:
             yield Shown(
                 "host-sync-in-graph",
                 _stack(outcome.place, part),
                 f"`{outcome.operator}` makes the GPU wait for the host, and was captured into the graph",
-                f"the graph calls `{outcome.operator}`",
+                f"the graph calls `{outcome.operator}`{refused}",
                 "keep the value on the device, or take it out of the compiled forward",
                 promise=Promise.REPLAYABLE,
             )
@@ -156,7 +160,10 @@ def _unexplained(part: Part, states: Sequence[StateGuard]) -> Iterator[Shown]:
     broken = {n for guard in guards if guard.mode == "backed" for n in guard.fails_at}
     if states:  # they explain a difference at any size
         return
+    has_sync = any(isinstance(o, GraphSync) for o in part.outcomes)
     for difference in differences(part):
+        if has_sync and _is_refused_graph(difference):
+            continue
         if 1 in difference.sizes:
             yield from (_zero_one(guard, difference, is_certain=1 not in broken) for guard in decided)
         sizes = [n for n in difference.sizes if n not in broken and not (decided and n == 1)]
@@ -181,6 +188,11 @@ def _zero_one(guard: ShapeGuard, difference: Difference, *, is_certain: bool) ->
         "it is false for size 1; compute what is right for all, or decide in a custom operator",
         "confirmed" if is_certain else "undecided",
     )
+
+
+def _is_refused_graph(difference: Difference) -> TypeGuard[ReplayFailed]:
+    """Whether CUDA could not record the forward; the name is that of `cuda_graphs.NotCaptured`."""
+    return isinstance(difference, ReplayFailed) and difference.message.startswith("NotCaptured: ")
 
 
 def _stack(place: Place | None, part: Part) -> tuple[Place, ...]:

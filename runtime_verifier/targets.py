@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from vllm_lint.runtime_verifier import devices
 from vllm_lint.runtime_verifier.jobs import Job
 from vllm_lint.runtime_verifier.regions import Region
 
@@ -14,6 +15,8 @@ def regions(job: Job) -> Iterator[Region]:
     Raises:
         TargetError: it cannot be built, or does not run without compilation either.
     """
+    if "cudagraph" in job.backends:
+        devices.require_gpu()
     if job.provider == "vllm":
         from vllm_lint.runtime_verifier import vllm_regions
 
@@ -25,8 +28,8 @@ def regions(job: Job) -> Iterator[Region]:
     elif job.provider == "transformers":
         from vllm_lint.runtime_verifier import transformers_target
 
-        yield transformers_target.region(job)
+        yield devices.placed(transformers_target.region(job))
     else:
         from vllm_lint.runtime_verifier import module_target
 
-        yield module_target.region(job)
+        yield devices.placed(module_target.region(job))

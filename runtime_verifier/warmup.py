@@ -6,7 +6,7 @@ import logging
 
 import torch
 
-from vllm_lint.runtime_verifier import worker
+from vllm_lint.runtime_verifier import devices, worker
 
 
 def warm_up() -> None:
@@ -14,12 +14,14 @@ def warm_up() -> None:
     torch.set_num_threads(1)
     logging.getLogger("torch").setLevel(logging.CRITICAL)  # failures are outcomes, not log lines
     assert worker.run is not None
-    _compile("eager")
+    with devices.hidden():
+        _compile("eager")
 
 
 def warm_up_inductor() -> None:
     """The same for Inductor, which probes the C++ compiler and precompiles headers: 10 s instead of 1 s a compile."""
-    _compile("inductor")
+    if not torch.cuda.is_available():  # it would remember that there is no GPU, or use it
+        _compile("inductor")
 
 
 def warm_up_vllm() -> None:

@@ -13,8 +13,9 @@ from pathlib import Path
 import msgspec
 import torch
 
-from vllm_lint.runtime_verifier import overlay
+from vllm_lint.runtime_verifier import devices, overlay
 from vllm_lint.runtime_verifier.capture import Capture, capture
+from vllm_lint.runtime_verifier.cuda_graphs import COMPILER, CudaGraphs
 from vllm_lint.runtime_verifier.jobs import Job
 from vllm_lint.runtime_verifier.outcomes import (
     Backend,
@@ -25,6 +26,7 @@ from vllm_lint.runtime_verifier.outcomes import (
     Outcome,
     OutOfMemory,
     Part,
+    ReplayFailed,
     Result,
     ShapeGuard,
     line_of,
@@ -66,7 +68,8 @@ def run(job: Job) -> Result:
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         str(torch.__version__),
         str(getattr(vllm, "__version__", "")),
-        "cuda" if torch.cuda.is_available() else "cpu",
+        devices.platform(job.provider),
+        torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else 0,
     )
     if job.folder:
         Path(job.folder, RESULT).write_bytes(msgspec.json.encode(result))
@@ -80,12 +83,14 @@ class _Work:
         self._job, self._region, self._number = job, region, number
         self._start = Snapshot(region.module)
         self._logs: dict[Mode, str] = {}
-        self._replayed: tuple[int, ...] = ()
+        self._replayed: set[int] = set()
+        self._graphed: set[int] = set()
         self._trace_size = job.trace_size
 
     def part(self) -> Part:
         outcomes = tuple(dict.fromkeys(self._outcomes()))
-        return Part(self._region.name, self._region.place, outcomes, self._replayed, self._logs)
+        replayed, graphed = tuple(sorted(self._replayed)), tuple(sorted(self._graphed))
+        return Part(self._region.name, self._region.place, outcomes, replayed, self._logs, graphed)
 
     def _outcomes(self) -> Iterator[Outcome]:
         job, region = self._job, self._region
@@ -100,6 +105,9 @@ class _Work:
         for mode in job.modes:
             for backend in job.backends if mode == "backed" else ("eager",):
                 found += self._pass(mode, backend, writes)
+                if devices.is_lost():
+                    yield from found
+                    return
         if job.blame:
             for mode in _modes_to_blame(found, job.modes):
                 found += self._pass(mode, "eager", writes)
@@ -118,7 +126,7 @@ class _Work:
                 writes, failure = eager_outcome(self._region, size)
             except NotReached as error:
                 writes, failure = {}, error
-            if failure is None or _is_out_of_memory(failure):
+            if failure is None or _is_out_of_memory(failure) or devices.is_lost():
                 return size, writes, failure
             failures.append(failure)
         return self._job.trace_size, {}, failures[0]
@@ -129,7 +137,8 @@ class _Work:
         is_first = backend == self._job.backends[0]
         with write_trace(self._log(mode) if is_first else None):
             try:
-                captured = capture(self._region, self._trace_size, mode, backend)
+                compiler = COMPILER if backend == "cudagraph" else backend
+                captured = capture(self._region, self._trace_size, mode, compiler)
             except NotReached as error:
                 captured = Capture(None, [EagerFailed("forward", str(error))])
         if is_first or captured.call is None:
@@ -138,7 +147,11 @@ class _Work:
             return
         if is_first:
             yield from rebound(bound, self._region.module, writes)
-        self._replayed, differences = replay(self._region, captured.call, self._sizes(captured.outcomes), backend)
+        call = CudaGraphs(self._region.module, captured.call) if backend == "cudagraph" else captured.call
+        compared, differences = replay(self._region, call, self._sizes(captured.outcomes), backend)
+        self._replayed |= {*compared}
+        if backend == "cudagraph":
+            self._graphed = {*compared} - {n for o in differences if isinstance(o, ReplayFailed) for n in o.sizes}
         yield from differences
 
     def _log(self, mode: Mode) -> Path | None:

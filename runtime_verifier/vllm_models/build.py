@@ -75,8 +75,8 @@ class Plan:
     draft: Draft | None
     draft_config: dict[str, Any] | None = None
     compile_encoder: bool = True
-    dtype: str = "float32" if current_platform.is_cpu() else "bfloat16"
-    """Rounding errors stay small in float32, so that a difference is one; kernels on GPUs want bfloat16."""
+    dtype: str = "float32"
+    """Rounding errors stay small, so that a difference is one. In bfloat16 those of Inductor choose other experts."""
 
     def repaired(self, error: BaseException) -> bool:
         """Whether another attempt may get further."""
@@ -247,6 +247,8 @@ def _load(vllm_config: VllmConfig, draft: Draft | None) -> torch.nn.Module:
 
 def join_world(folder: str) -> None:
     """Make a world of one process."""
+    if current_platform.device_type == "cuda":
+        torch.cuda.set_device(0)
     backend = getattr(current_platform, "dist_backend", "gloo") or "gloo"
     init_distributed_environment(1, 0, f"file://{folder}/rendezvous", 0, backend)
     try:

@@ -20,7 +20,7 @@ def fill(model: torch.nn.Module) -> None:
 
 
 def _values(name: str, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
-    values = torch.randn(shape, generator=generator)
+    values = torch.randn(shape, generator=generator, device="cpu")
     leaf = name.rpartition(".")[2]
     if leaf in ("A", "A_log"):  # decay of a state space model: negative, or the logarithm of its size
         return -values.abs() if leaf == "A" else values * 0.1

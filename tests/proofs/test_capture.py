@@ -127,7 +127,7 @@ def test_the_pass_without_fullgraph_lists_every_break(capture: Capture) -> None:
 
 
 def test_host_syncs_in_a_clean_graph_are_found(capture: Capture) -> None:
-    result = capture("n = x.sum().item()\nreturn x[x > 0].sum() * n + x.nonzero().sum() + x.to('cpu')")
+    result = capture("n = x.sum().item()\nreturn x[x > 0].sum() * n + x.nonzero().sum() + x.to('cpu').to(x.device)")
     assert [o.operator for o in result.outcomes if isinstance(o, GraphSync)] == ["item", "getitem", "nonzero", "to"]
 
 

@@ -73,7 +73,7 @@ def test_verify_reports_what_a_capture_shows(folder: Path) -> None:
     done = program(folder, "verify", "model.py:Wrong", *options)
     assert findings(done) == [("VL201", 10, "confirmed")]
     assert done.returncode == 1
-    assert done.stderr == "vllm-lint: 1 target, 1 capture, 10 replays\n"
+    assert done.stderr == "vllm-lint: 1 target, 1 capture, 10 replays on cpu\n"
     assert sorted(path.name for path in (traces / "0-Wrong").iterdir()) == ["0-Wrong.backed.log", "result.json"]
 
 
@@ -82,7 +82,7 @@ def test_harnesses_of_the_configuration_are_verified(folder: Path) -> None:
     settings = '[verify]\nharness = ["harness:good", "harness.py:good"]\ntimeout = 100\n'
     (folder / "vllm-lint.toml").write_text(settings)
     done = program(folder, "verify", "--output-format", "concise")
-    assert (done.returncode, done.stderr) == (0, "vllm-lint: 2 targets, 2 captures, 20 replays\n")
+    assert (done.returncode, done.stderr) == (0, "vllm-lint: 2 targets, 2 captures, 20 replays on cpu\n")
 
 
 @pytest.mark.torch

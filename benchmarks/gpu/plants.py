@@ -1,0 +1,58 @@
+"""Defects planted in a copy of vLLM's Llama, in the forward of its MLP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from vllm_lint.runtime_verifier.outcomes import Backend
+
+MODULE = Path("model_executor", "models", "llama.py")
+_AFTER = "        x = self.act_fn(x)\n"
+_HERE = "# here"
+
+
+@dataclass(frozen=True)
+class Plant:
+    """Lines that go behind the activation; the one to blame ends with `# here`."""
+
+    name: str
+    code: str
+    finds: str
+    """Code of the finding on that line; empty where there must be none."""
+    backends: tuple[Backend, ...] = ("eager",)
+
+    def write(self, folder: Path) -> tuple[str, str, int]:
+        """Write the changed copy. Returns the paths of original and copy, and the line to blame."""
+        found = find_spec("vllm")
+        assert found is not None and found.origin is not None, "vLLM is not installed"
+        original = Path(found.origin).parent / MODULE
+        text = original.read_text(encoding="utf-8")
+        assert text.count(_AFTER) == 1, "this release of vLLM has another MLP"
+        code = "".join(f"        {line}\n" for line in self.code.splitlines())
+        text = text.replace(_AFTER, _AFTER + code)
+        copy = folder / self.name / MODULE.name
+        copy.parent.mkdir(parents=True)
+        copy.write_text(text, encoding="utf-8")
+        line = next(n for n, content in enumerate(text.splitlines(), 1) if content.endswith(_HERE))
+        return str(original), str(copy), line
+
+
+_SYNC = "host-sync-in-graph"
+
+PLANTS = (
+    Plant(
+        "branch on divisibility",
+        "if x.size(0) % 128 == 0:  # here\n    x = x * 2",
+        "VL201",
+        ("eager", "aot_eager", "inductor", "cudagraph"),
+    ),
+    Plant("print", "print(x.shape)  # here", "VL103"),
+    Plant("branch on data", "if x.abs().max().item() > 1:  # here\n    x = x / 2", "VL201"),
+    Plant("item", "x = x / x.count_nonzero().item()  # here", _SYNC, ("eager", "inductor", "cudagraph")),
+    Plant("copy to the host", "x = x * x.abs().amax().cpu().to(x.device)  # here", _SYNC, ("eager", "cudagraph")),
+    Plant("size from data", "x = x * x.sign().nonzero().size(0)  # here", _SYNC, ("eager", "cudagraph")),
+    # AOTAutograd turns a float that is only multiplied back into a tensor.
+    Plant("item that the compiler removes", "x = x * x.abs().max().item()  # here", "", ("eager", "cudagraph")),
+)
