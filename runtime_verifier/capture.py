@@ -9,6 +9,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -89,8 +90,16 @@ class _Recorder:
         return call
 
 
-def capture(region: Region, tokens: int, mode: Mode = "backed", backend: Backend = "eager") -> Capture:
+def capture(
+    region: Region,
+    tokens: int,
+    mode: Mode = "backed",
+    backend: Backend = "eager",
+    units: Mapping[str, int] = MappingProxyType({}),
+) -> Capture:
     """Capture the forward of `region` with inputs of `tokens` tokens, run it once, and say what the capture found.
+
+    `units` are those of the region, of which every size is a multiple.
 
     Raises:
         NotReached: the region has no inputs for so many tokens.
@@ -99,10 +108,16 @@ def capture(region: Region, tokens: int, mode: Mode = "backed", backend: Backend
     inputs = region.inputs(tokens)
     mark(inputs, region, mode)
     with region.context(tokens):
-        return _all_breaks(region, inputs) if mode == "breaks" else _full_graph(region, tokens, inputs, mode, backend)
+        return (
+            _all_breaks(region, inputs)
+            if mode == "breaks"
+            else _full_graph(region, tokens, inputs, mode, backend, units)
+        )
 
 
-def _full_graph(region: Region, tokens: int, inputs: Mapping[str, Any], mode: Mode, backend: Backend) -> Capture:
+def _full_graph(
+    region: Region, tokens: int, inputs: Mapping[str, Any], mode: Mode, backend: Backend, units: Mapping[str, int]
+) -> Capture:
     recorder, guards = _Recorder(mode, backend), StateGuards()
     call = torch.compile(
         region.forward, fullgraph=True, dynamic=False, backend=recorder, options={"guard_filter_fn": guards}
@@ -118,7 +133,7 @@ def _full_graph(region: Region, tokens: int, inputs: Mapping[str, Any], mode: Mo
     outcomes: list[Outcome] = []
     if mode == "backed":
         outcomes += [
-            *_guards(evidence, mode),
+            *_guards(evidence, mode, units),
             *_one_token(of_one_token, evidence),
             *scan(recorder.graph),
             *guards.of_steps(),
@@ -164,9 +179,10 @@ def _mark(tensor: torch.Tensor, dim: int, shape_id: str | None, mode: Mode) -> N
         torch._dynamo.mark_dynamic(tensor, dim)
 
 
-def _guards(evidence: Evidence, mode: Mode) -> Iterator[ShapeGuard]:
+def _guards(evidence: Evidence, mode: Mode, units: Mapping[str, int]) -> Iterator[ShapeGuard]:
     """The guards that some number of tokens breaks; a guard that holds for all of them is benign."""
     for compilation in evidence.trace.compilations:
+        compilation.units = dict(units)
         for judged in judge(compilation):
             if judged.is_harmful:
                 yield ShapeGuard(mode, judged.expression, judged.fails_at, judged.undecided, judged.guard.stack)

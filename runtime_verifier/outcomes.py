@@ -221,6 +221,8 @@ class Part(msgspec.Struct, frozen=True):
     outcomes: tuple[Outcome, ...]
     replayed: tuple[int, ...] = ()
     logs: dict[Mode, str] = {}
+    units: dict[str, int] = {}
+    """Of dims such as `patches.size(0)` the number that divides all sizes it was called with, where that is not 1."""
     graphed: tuple[int, ...] = ()
     """Sizes at which a CUDA graph of the forward was captured and replayed."""
 

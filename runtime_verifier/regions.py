@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,6 +45,21 @@ class Region:
     context: Callable[[int], AbstractContextManager[object]] = nullcontext
     unbacked: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     made: str = ""
+
+    def units(self, sizes: Sequence[int]) -> dict[str, int]:
+        """What divides a dynamic dim at all of `sizes`, by name: the patches of an image may come in fours only."""
+        found: dict[str, int] = {}
+        for n in sizes:
+            try:
+                inputs = self.inputs(n)
+            except NotReached:
+                continue
+            for name, dims in self.dims.items():
+                tensor = inputs.get(name)
+                for dim in dims if isinstance(tensor, torch.Tensor) else ():
+                    key = f"{name}.size({dim % tensor.ndim})"
+                    found[key] = math.gcd(found.get(key, 0), tensor.size(dim))
+        return {key: unit for key, unit in found.items() if unit > 1}
 
     @property
     def forward(self) -> Callable[..., Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -78,7 +79,9 @@ def _judge(
     for group in {same[name] for name in symbols}:
         members = frozenset(name for name, leader in same.items() if leader == group)
         failing_at = constraint.fails_at(members, fixed, constraint.probes)
-        sizes = _in_range(failing_at, [symbols[name] for name in members & symbols.keys()])
+        asked = [symbols[name] for name in members & symbols.keys()]
+        unit = math.gcd(*(compilation.units.get(symbol.name, 1) for symbol in asked))
+        sizes = _in_range(failing_at, asked, unit)
         if sizes or hint is None:
             hint = compilation.symbols[group].hint
         failing |= sizes
@@ -93,14 +96,15 @@ def _is_implied(judged: Judgement, divides: list[Constraint]) -> bool:
     return bool(sizes) and any(len(d.fails_at(d.symbols, {}, sizes)) == len(sizes) for d in divides)
 
 
-def _in_range(sizes: tuple[int, ...], symbols: list[Symbol]) -> set[int]:
-    """Those of `sizes` that the symbols may have, or none.
+def _in_range(sizes: tuple[int, ...], symbols: list[Symbol], unit: int) -> set[int]:
+    """Those of `sizes` that the symbols may have, or none. They are multiples of `unit`.
 
     Dynamo's ranges begin at 2 since it specialises 0 and 1. Without guards a batch of 1 runs the same code, so it is
     among the sizes of a guard that others break; alone it breaks nearly every guard and says nothing.
     """
-    broken = {n for n in sizes if all(s.low <= n <= s.high for s in symbols)}
-    return broken | ({1} & set(sizes)) if broken else broken
+    possible = {n for n in sizes if n % unit == 0}
+    broken = {n for n in possible if n >= 2 * unit and all(s.low <= n <= s.high for s in symbols)}
+    return broken | ({unit} & possible) if broken else broken
 
 
 def _equal_lengths(compilation: Compilation) -> dict[str, str]:

@@ -54,7 +54,10 @@ def parts(result: Result, folder: Path) -> Iterator[PartEvidence]:
             compilation.guards.clear()
             compilation.specialized.clear()
             compilation.failure = None
-        yield PartEvidence(result.target, part, _compilations(folder, part, "backed"), broken)
+        backed = _compilations(folder, part, "backed")
+        for compilation in backed:
+            compilation.units = part.units
+        yield PartEvidence(result.target, part, backed, broken)
 
 
 def _compilations(folder: Path, part: Part, mode: Mode) -> tuple[Compilation, ...]:

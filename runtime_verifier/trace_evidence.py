@@ -114,6 +114,8 @@ class Compilation:
     """False if the guards were dropped, as vLLM does; None if the trace does not say."""
     graph_lines: dict[tuple[str, int], str] = field(default_factory=dict)
     """Source lines that the graph has operations of, by path and number, and their text."""
+    units: dict[str, int] = field(default_factory=dict)
+    """Of names of symbols what divides all sizes that the caller can give them, where that is known and not 1."""
     attempt: int = 0
     ended: bool = False
 

@@ -86,11 +86,12 @@ class _Work:
         self._replayed: set[int] = set()
         self._graphed: set[int] = set()
         self._trace_size = job.trace_size
+        self._units: dict[str, int] = {}
 
     def part(self) -> Part:
         outcomes = tuple(dict.fromkeys(self._outcomes()))
         replayed, graphed = tuple(sorted(self._replayed)), tuple(sorted(self._graphed))
-        return Part(self._region.name, self._region.place, outcomes, replayed, self._logs, graphed)
+        return Part(self._region.name, self._region.place, outcomes, replayed, self._logs, self._units, graphed)
 
     def _outcomes(self) -> Iterator[Outcome]:
         job, region = self._job, self._region
@@ -101,6 +102,7 @@ class _Work:
             made = f"; it was called with {region.made}, which --shape can change" if region.made else ""
             yield EagerFailed("forward", f"{line_of(failure)}{made}")
             return
+        self._units = region.units((self._trace_size, *job.sizes))
         found: list[Outcome] = []
         for mode in job.modes:
             for backend in job.backends if mode == "backed" else ("eager",):
@@ -138,7 +140,7 @@ class _Work:
         with write_trace(self._log(mode) if is_first else None):
             try:
                 compiler = COMPILER if backend == "cudagraph" else backend
-                captured = capture(self._region, self._trace_size, mode, compiler)
+                captured = capture(self._region, self._trace_size, mode, compiler, self._units)
             except NotReached as error:
                 captured = Capture(None, [EagerFailed("forward", str(error))])
         if is_first or captured.call is None:

@@ -142,3 +142,17 @@ def test_conditions_on_a_dim_that_was_not_marked_do_not_follow_those_that_were(t
     (judgement,) = judge(logs.compilations(text, tmp_path)[0])
     assert {2, 39, 41} <= set(judgement.fails_at)
     assert 40 not in judgement.fails_at
+
+
+@pytest.mark.parametrize(
+    ("expression", "fails_at"),
+    [("Eq(Mod(s77, 4), 0)", ()), ("Ne(FloorDiv(s77, 4), 1)", ()), ("Eq(Mod(s77, 16), 0)", (4, 8, 12))],
+)
+def test_sizes_that_come_in_fours_break_only_what_a_multiple_of_four_breaks(
+    tmp_path: Path, expression: str, fails_at: tuple[int, ...]
+) -> None:
+    text = logs.start() + logs.symbol("s77", "x", 64) + logs.guard(expression, logs.AT, by=logs.OPERATION)
+    (compilation,) = logs.compilations(text, tmp_path)
+    compilation.units = {"x.size(0)": 4}
+    (judgement,) = judge(compilation)
+    assert judgement.fails_at[:3] == fails_at
