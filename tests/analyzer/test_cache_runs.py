@@ -173,7 +173,7 @@ def quick_clock() -> Iterator[None]:
         yield
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(st.lists(edits, max_size=3), run_settings), min_size=2, max_size=6))
 def test_cached_findings_are_those_of_a_fresh_run(steps: list[tuple[list[Edit], dict[str, object]]]) -> None:
     with tempfile.TemporaryDirectory() as name, quick_clock():

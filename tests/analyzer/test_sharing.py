@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vllm_lint.analyzer.engine import Settings, check
@@ -169,7 +169,7 @@ def build(folder: Path, models: Sequence[Model]) -> list[str]:
     return names
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(
     models=st.lists(st.tuples(st.sampled_from(SETUPS), st.sampled_from(ASKED)), min_size=2, max_size=5),
     data=st.data(),

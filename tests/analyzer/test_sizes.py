@@ -71,7 +71,7 @@ def value(size: Size, point: tuple[int, int]) -> int:
 
 
 @given(PAIRS, POINTS)
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 def test_expressions_evaluate_as_integers_do(pair: Pair, point: tuple[int, int]) -> None:
     size, plain = pair
     try:
@@ -204,7 +204,7 @@ def truths(condition: Condition, seed: int) -> dict[int, bool]:
 
 
 @given(CONDITIONS, st.integers(0, 3))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_decided_condition_is_never_otherwise(condition: Condition, seed: int) -> None:
     decided = condition.decide()
     assume(decided is not None)
@@ -222,7 +222,7 @@ def is_rarer_answer(condition: Condition, seed: int, counts: tuple[int, ...], fo
 
 
 @given(CONDITIONS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_where_an_answer_changes_both_answers_occur(condition: Condition) -> None:
     changes = condition.changes_at()
     by_seed = [truths(condition, seed) for seed in range(1 if condition.known else 6)]
@@ -235,7 +235,6 @@ def test_where_an_answer_changes_both_answers_occur(condition: Condition) -> Non
 
 
 @given(st.sampled_from(sorted(_COMPARISONS)), st.integers(0, 200), st.integers(1, 9))
-@settings(deadline=None)
 def test_decisions_about_one_count_agree_with_brute_force(name: str, limit: int, divisor: int) -> None:
     """Without statics nothing is left open: a decision holds for all numbers of tokens, far beyond those tried."""
     counts = range(1, 2500)
