@@ -6,6 +6,7 @@ counts: what a class takes back that its base class has set up is taken back.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -61,11 +62,12 @@ class Construction:
                 instance.attributes[name] = before
         return changes
 
-    def merge(self, arms: list[tuple[bool, Changes]], tested: Value | None) -> None:
+    def merge(self, arms: list[tuple[bool, Changes]], test: Callable[[], Value | None]) -> None:
         """Have each attribute be what it is after one or the other arm, which come with the truth of their condition.
 
-        `tested` is the value that the condition asks for. An attribute that holds it has that truth in an arm.
+        `test` gives the value that the condition asks for. An attribute that holds it has that truth in an arm.
         """
+        tested = test() if any(arm.by_place.keys() != arms[0][1].by_place.keys() for _, arm in arms) else None
         places = {place: change for _, changes in arms for place, change in changes.by_place.items()}
         for place, (instance, before, _) in places.items():
             merged: Value | None = None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from vllm_lint.analyzer import operators, special_calls
 from vllm_lint.analyzer.construction import Construction
@@ -39,6 +40,8 @@ class Objects(Statements):
         self.world = World()
         self._numbers: dict[object, int] = {}
         self._blueprints: dict[object, Blueprint] = {}
+        self._moves: dict[tuple[Blueprint, Blueprint], Blueprint] = {}
+        self._moved_numbers: dict[tuple[int, int], int] = {}
 
     @contextmanager
     def apart(self, world: World) -> Iterator[World]:
@@ -62,9 +65,7 @@ class Objects(Statements):
         if special_calls.constructed_by_type(self.project, cls):
             args, kwargs = self._generalized(args, kwargs)
             owner = None
-        built_from = (tuple(a.key for a in args), tuple((k, v.key) for k, v in kwargs.items()))
-        key = (cls, built_from, typed, None if owner is None else owner.number)
-        number = self._numbers.setdefault(key, len(self._numbers))
+        number = self._number(_built_from(cls, args, kwargs, typed, owner))
         known = self.world.instances.get(number)
         if known is not None:
             return known
@@ -109,18 +110,45 @@ class Objects(Statements):
                 return None
             owner = instance.owner.blueprint.model
         arguments = self.description(instance.args, instance.kwargs, changeable=True)
-        if arguments is None:
-            return None
-        key = (instance.cls, instance.typed, arguments, owner)
+        return None if arguments is None else self._drawn(instance, owner, arguments)
+
+    def _drawn(self, instance: Instance, owner: Instance | None, arguments: Hashable) -> Blueprint:
+        """The blueprint of objects like `instance`; those that have an owner are built alike, whoever that is."""
+        key: Hashable = (instance.cls, instance.typed, arguments, owner)
         known = self._blueprints.get(key)
         if known is None:
-            apart = World()
-            args = [copied(a, _model, apart) for a in instance.args]
-            kwargs = {k: copied(v, _model, apart) for k, v in instance.kwargs.items()}
-            known = self._blueprints[key] = Blueprint()
-            known.model = Instance(
-                instance.cls, instance.number, args, kwargs, known, typed=instance.typed, owner=owner
-            )
+            known = self._blueprints[key] = Blueprint(_alike(instance, _model, owner))
+            if owner is not None:
+                key = (instance.cls, instance.typed, arguments, "anyone")
+                template = self._blueprints.get(key)
+                if template is None:
+                    template = self._blueprints[key] = Blueprint(_alike(known.model, _model, None))
+                    template.model.number = self._number(key)
+                known.template = template
+        return known
+
+    def _number(self, key: Hashable) -> int:
+        return self._numbers.setdefault(key, len(self._numbers))
+
+    def _moved(self, blueprint: Blueprint, mine: Blueprint) -> Blueprint:
+        """What `blueprint` becomes where `mine` stands in the place of its template."""
+        if blueprint is mine.template:
+            return mine
+        known = self._moves.get((blueprint, mine))
+        if known is None:
+
+            def move(instance: Instance) -> Instance:
+                assert instance.blueprint is not None
+                return self._moved(instance.blueprint, mine).model
+
+            known, model = blueprint, blueprint.model
+            moved = _alike(model, move, None if model.owner is None else move(model.owner))
+            if _key(moved) != _key(model):
+                moved.number = self._number(_key(moved))
+                with self.apart(World()):
+                    arguments = self.description(moved.args, moved.kwargs, changeable=True)
+                known = self._drawn(moved, moved.owner, arguments)
+            self._moves[blueprint, mine] = known
         return known
 
     def description(self, args: list[Value], kwargs: dict[str, Value], *, changeable: bool) -> Hashable:
@@ -187,7 +215,7 @@ class Objects(Statements):
 
     def _build(self, instance: Instance) -> None:
         if instance.blueprint is not None:
-            outcome = self._built(instance.blueprint)
+            outcome = self._built(instance.blueprint.template)
             if outcome is not None:
                 self._take_over(outcome, instance)
                 return
@@ -240,43 +268,77 @@ class Objects(Statements):
         return Outcome(values, altered, not altered and is_plain(values.values()))
 
     def _take_over(self, outcome: Outcome, instance: Instance) -> None:
-        instance.settle(dict(outcome.values) if outcome.is_plain else self.adopted(outcome))
+        instance.settle(dict(outcome.values) if outcome.is_plain else self.adopted(outcome, instance))
 
-    def adopted(self, outcome: Outcome) -> dict[str, Value]:
-        """What another interpretation left behind, for this world."""
-        found = {k: self.adopt(v) for k, v in outcome.values.items()}
+    def adopted(self, outcome: Outcome, built: Instance | None = None) -> dict[str, Value]:
+        """What another interpretation left behind, for this world, with `built` in the place of its template."""
+        if built is not None and built.owner is None:
+            built = None
+        found = {k: self.adopt(v, built) for k, v in outcome.values.items()}
         for theirs, names in outcome.altered:
-            mine = self._adopted(theirs)
+            mine = self._adopted(theirs, built)
             attributes = theirs.attributes
             if names is None and mine.is_pending:
                 mine.settle({})
-                mine.attributes.update({k: self.adopt(v) for k, v in attributes.items()})
+                mine.attributes.update({k: self.adopt(v, built) for k, v in attributes.items()})
                 self.world.altered[mine] = None
                 continue
             for name in attributes if names is None else names:
                 if mine.owner is not None and name in attributes:
-                    mine.attributes[name] = self.adopt(attributes[name])
+                    mine.attributes[name] = self.adopt(attributes[name], built)
                     self._note_altered(mine, name)
                 elif name in attributes:
-                    self.set_attribute(mine, name, self.adopt(attributes[name]))
+                    self.set_attribute(mine, name, self.adopt(attributes[name], built))
         return found
 
-    def adopt(self, value: Value) -> Value:
-        """`value` of another world, for this one."""
-        return copied(value, self._adopted, self.world)
+    def adopt(self, value: Value, built: Instance | None = None) -> Value:
+        """`value` of another world, for this one, with `built` in the place of its template."""
+        if built is None:
+            return copied(value, self._adopted, self.world)
+        return copied(value, partial(self._adopted, built=built), self.world, built.number)
 
-    def _adopted(self, theirs: Instance) -> Instance:
+    def _adopted(self, theirs: Instance, built: Instance | None = None) -> Instance:
         """The object of this world that stands for one of another."""
-        mine = self.world.instances.get(theirs.number)
+        blueprint = theirs.blueprint
+        if blueprint is not None:
+            if built is not None and built.blueprint is not None:
+                blueprint = self._moved(blueprint, built.blueprint)
+            theirs, built = blueprint.model, None
+        number: int | None = theirs.number
+        if built is not None:
+            number = self._moved_numbers.get((theirs.number, built.number))
+        mine = None if number is None else self.world.instances.get(number)
         if mine is None:
-            source = theirs.blueprint.model if theirs.blueprint is not None else theirs
-            args = [self.adopt(a) for a in source.args]
-            kwargs = {k: self.adopt(v) for k, v in source.kwargs.items()}
-            owner = None if source.owner is None else self._adopted(source.owner)
-            mine = self.world.instances.get(theirs.number) or self._make(
-                Instance(theirs.cls, theirs.number, args, kwargs, theirs.blueprint, typed=theirs.typed, owner=owner)
-            )
+            args = [self.adopt(a, built) for a in theirs.args]
+            kwargs = {k: self.adopt(v, built) for k, v in theirs.kwargs.items()}
+            owner = None if theirs.owner is None else self._adopted(theirs.owner, built)
+            made = Instance(theirs.cls, theirs.number, args, kwargs, blueprint, typed=theirs.typed, owner=owner)
+            if built is not None:
+                if _key(made) != _key(theirs):
+                    made.number = self._number(_key(made))
+                made.number = self._moved_numbers.setdefault((theirs.number, built.number), made.number)
+            mine = self.world.instances.get(made.number) or self._make(made)
         return mine
+
+
+def _key(instance: Instance) -> Hashable:
+    return _built_from(instance.cls, instance.args, instance.kwargs, instance.typed, instance.owner)
+
+
+def _built_from(
+    cls: ClassInfo, args: list[Value], kwargs: dict[str, Value], typed: bool, owner: Instance | None
+) -> Hashable:
+    """What tells objects apart."""
+    by_name = tuple((k, v.key) for k, v in kwargs.items())
+    return (cls, tuple(a.key for a in args), by_name, typed, None if owner is None else owner.number)
+
+
+def _alike(instance: Instance, other: Callable[[Instance], Value], owner: Instance | None) -> Instance:
+    """An object in no world that is built from the same, with `other` applied to the objects among that."""
+    apart = World()
+    args = [copied(a, other, apart) for a in instance.args]
+    kwargs = {k: copied(v, other, apart) for k, v in instance.kwargs.items()}
+    return Instance(instance.cls, instance.number, args, kwargs, None, typed=instance.typed, owner=owner)
 
 
 def _are_numbers(*values: Value) -> bool:

@@ -151,7 +151,6 @@ class Statements(Conditions):
             frame.variables.update(chosen.variables)
             return self.execute(node.body if truth else node.orelse, frame)
         construction = self.construction
-        tested = self._tested(node.test, frame) if construction is not None else None
         arms, changes = [], []
         for body, arm_truth in ((node.body, True), (node.orelse, False)):
             narrowed = self.narrowed(node.test, frame, truth=arm_truth)
@@ -168,7 +167,7 @@ class Statements(Conditions):
             if falls:
                 arms.append((narrowed.variables, arm.variables))
         if construction is not None:
-            construction.merge(changes, tested)
+            construction.merge(changes, lambda: self._tested(node.test, frame))
         if len(arms) > 1:
             for narrow, variables in arms:
                 _widen_again(frame.variables, narrow, variables)

@@ -322,7 +322,7 @@ class Scope:
 
     variables: dict[str, Value]
     parent: Scope | None = None
-    number: int = field(default_factory=lambda: next(clock))
+    number: Hashable = field(default_factory=lambda: next(clock))
     """Tells scopes apart, also from those that are no more."""
 
 

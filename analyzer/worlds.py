@@ -59,8 +59,8 @@ class World:
     running: set[Hashable] = field(default_factory=set)
     values: dict[Hashable, tuple[Value, int]] = field(default_factory=dict)
     """Values of modules and decorators, with the questions that they depend on."""
-    copies: dict[int, tuple[Value | Scope, Value | Scope]] = field(default_factory=dict)
-    """Containers of other worlds, by identity, with what stands for them in this one."""
+    copies: dict[tuple[int, int | None], tuple[Value | Scope, Value | Scope]] = field(default_factory=dict)
+    """Containers of other worlds, by identity and by whose they are, with what stands for them in this one."""
     changed: list[Value] = field(default_factory=list)
     """Those that were changed here."""
     depth: int = 0
@@ -84,10 +84,14 @@ class World:
 class Blueprint:
     """What objects are built from that are the same in all worlds: a class, and arguments that hold nothing else."""
 
-    __slots__ = ("model",)
+    __slots__ = ("model", "template")
 
-    model: Instance
-    """Such an object, in no world: it stands for them in the arguments of others, and is never built itself."""
+    def __init__(self, model: Instance) -> None:
+        self.model = model
+        """Such an object, in no world: it stands for them in the arguments of others, and is never built itself."""
+        self.template = self
+        """What is built once for all owners of such objects; itself for objects without an owner."""
+        model.blueprint = self
 
 
 @dataclass(frozen=True)
@@ -105,15 +109,20 @@ class NotPlainError(Exception):
     """A value holds something that only its own world has."""
 
 
-def copied(value: Value, instance: Callable[[Instance], Value], world: World) -> Value:
-    """`value` for `world`: with containers of its own, and with `instance` applied to each object in it."""
-    return value if type(value) in _SIMPLE else _Copying(instance, world).copy(value)
+def copied(value: Value, instance: Callable[[Instance], Value], world: World, number: int | None = None) -> Value:
+    """`value` for `world`: with containers of its own, and with `instance` applied to each object in it.
+
+    Objects that are built alike have copies of their own of what their constructor made once; `number` tells which
+    object they are for.
+    """
+    return value if type(value) in _SIMPLE else _Copying(instance, world, number).copy(value)
 
 
 class _Copying:
-    def __init__(self, instance: Callable[[Instance], Value], world: World) -> None:
+    def __init__(self, instance: Callable[[Instance], Value], world: World, number: int | None) -> None:
         self._instance = instance
         self._copies = world.copies
+        self._number = number
 
     def copy(self, value: Value) -> Value:
         kind = type(value)
@@ -121,7 +130,7 @@ class _Copying:
             return value
         if isinstance(value, Instance):
             return self._instance(value)
-        known = self._copies.get(id(value))
+        known = self._copies.get((id(value), self._number))
         if known is not None:
             return known[1]  # type: ignore[return-value]
         if isinstance(value, Sequence):
@@ -160,14 +169,14 @@ class _Copying:
 
     def _sequence(self, value: Sequence) -> Value:
         made = Sequence(value.kind, None, value.element, value.frozen)
-        self._copies[id(value)] = (value, made)
+        self._copies[id(value), self._number] = (value, made)
         made.items = None if value.items is None else [self.copy(i) for i in value.items]
         made.element = self.copy(value.element)
         return made
 
     def _mapping(self, value: Mapping) -> Value:
         made = Mapping(None, value.element, value.frozen)
-        self._copies[id(value)] = (value, made)
+        self._copies[id(value), self._number] = (value, made)
         made.items = None if value.items is None else {k: self.copy(v) for k, v in value.items.items()}
         made.element = self.copy(value.element)
         return made
@@ -175,11 +184,11 @@ class _Copying:
     def _scope(self, scope: Scope | None) -> Scope | None:
         if scope is None:
             return None
-        known = self._copies.get(id(scope))
+        known = self._copies.get((id(scope), self._number))
         if known is not None:
             return known[1]  # type: ignore[return-value]
-        made = Scope({}, None, scope.number)
-        self._copies[id(scope)] = (scope, made)
+        made = Scope({}, None, scope.number if self._number is None else (scope.number, self._number))
+        self._copies[id(scope), self._number] = (scope, made)
         made.variables.update({k: self.copy(v) for k, v in scope.variables.items()})
         made.parent = self._scope(scope.parent)
         return made

@@ -72,3 +72,47 @@ FLAGGED = ["VL201"]
 def test_the_last_assignment_counts(tmp_path: Path, setup: str, expected: list[str]) -> None:
     before = MODEL.format(setup=textwrap.indent(setup, " " * 8))
     assert codes(found(tmp_path, "return layer(x)", before=before)) == expected
+
+
+ALIKE = """
+class Part:
+    def __init__(self, whole):
+        self.on = False
+
+class Inner(nn.Module):
+    def __init__(self):
+        super().__init__()
+        part = Part(1)
+        self.part = part
+        self.by_name = {"part": part}
+        self.is_on = lambda: part.on
+        self.user = User(part)
+
+class User:
+    def __init__(self, part):
+        self.part = part
+
+class Plain(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = Inner()
+
+class Changed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = Inner()
+        self.inner.part.on = True
+
+plain, changed = Plain(), Changed()
+"""
+
+
+@pytest.mark.parametrize("way", ["part.on", "by_name['part'].on", "is_on()", "user.part.on"])
+@pytest.mark.parametrize("first", ["plain", "changed"])
+def test_what_is_built_alike_is_told_apart_by_its_owner(tmp_path: Path, way: str, first: str) -> None:
+    second = "plain" if first == "changed" else "changed"
+    body = [f"if {name}.inner.{way} and x.shape[0] > 64: x = x * 2" for name in (first, second)]
+    result = found(tmp_path, "\n".join([*body, "return x"]), before=ALIKE)
+    lines = [f.line for f in result if f.code == "VL201"]
+    text = (tmp_path / result[0].path).read_text().splitlines() if result else []
+    assert [text[line - 1].split()[1].split(".")[0] for line in lines] == ["changed"]
