@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vllm_lint.analyzer.findings import Contract
 from vllm_lint.rules.catalogue import RULES
-from vllm_lint.runtime_verifier.verdicts import RuleFacts
+from vllm_lint.runtime_verifier.verdicts.from_traces import RuleFacts
 
 
 def rule_facts() -> dict[str, RuleFacts]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vllm_lint.cli.errors import Failure
-from vllm_lint.runtime_verifier.trace_log import TraceLog, open_log
+from vllm_lint.runtime_verifier.trace.log import TraceLog, open_log
 
 
 def require(logs: Sequence[TraceLog]) -> None:

@@ -23,10 +23,11 @@ from vllm_lint.cli.report import Report, report_options
 from vllm_lint.cli.rule_facts import rule_facts
 from vllm_lint.cli.sources import Sources
 from vllm_lint.rules.catalogue import RULES
-from vllm_lint.runtime_verifier import trace_join, verdicts
-from vllm_lint.runtime_verifier.size_guards import judge
-from vllm_lint.runtime_verifier.trace_evidence import Compilation, TraceEvidence
-from vllm_lint.runtime_verifier.trace_log import NoLogs, TraceLog, find_logs
+from vllm_lint.runtime_verifier.trace.evidence import Compilation, TraceEvidence
+from vllm_lint.runtime_verifier.trace.log import NoLogs, TraceLog, find_logs
+from vllm_lint.runtime_verifier.trace.size_guards import judge
+from vllm_lint.runtime_verifier.verdicts import from_traces as verdicts
+from vllm_lint.runtime_verifier.verdicts import trace_join
 
 Compilations = list[tuple[str, Compilation]]
 

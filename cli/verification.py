@@ -21,12 +21,12 @@ from vllm_lint.cli.output.summary import plural
 from vllm_lint.cli.progress import Progress
 from vllm_lint.cli.sources import Sources
 from vllm_lint.cli.verification_options import Given
-from vllm_lint.runtime_verifier import target_evidence
 from vllm_lint.runtime_verifier.jobs import Job
 from vllm_lint.runtime_verifier.outcomes import Result
 from vllm_lint.runtime_verifier.pool import Pool, VerifierUnavailable, WorkerError
-from vllm_lint.runtime_verifier.target_evidence import PartEvidence
-from vllm_lint.runtime_verifier.trace_log import TraceLog
+from vllm_lint.runtime_verifier.trace.log import TraceLog
+from vllm_lint.runtime_verifier.verdicts import target_evidence
+from vllm_lint.runtime_verifier.verdicts.target_evidence import PartEvidence
 
 _BYTES = 1 << 30
 

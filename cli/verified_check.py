@@ -14,10 +14,10 @@ from vllm_lint.cli.errors import Failure
 from vllm_lint.cli.rule_facts import rule_facts
 from vllm_lint.cli.verification import Run, Verifier, say_more, sources_of
 from vllm_lint.cli.verify import vllm_job
-from vllm_lint.runtime_verifier import target_join
 from vllm_lint.runtime_verifier.jobs import Job
 from vllm_lint.runtime_verifier.pool import Registry, VerifierUnavailable, registry
-from vllm_lint.runtime_verifier.verdicts import MISSING_SHAPE_ID
+from vllm_lint.runtime_verifier.verdicts import target_join
+from vllm_lint.runtime_verifier.verdicts.from_traces import MISSING_SHAPE_ID
 
 RootKey = tuple[str, int]
 _MODELS = ("vllm", "model_executor", "models")

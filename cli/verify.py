@@ -18,10 +18,10 @@ from vllm_lint.cli.report import Report, report_options
 from vllm_lint.cli.rule_facts import rule_facts
 from vllm_lint.cli.verification import Verifier, say_more, sources_of
 from vllm_lint.cli.verification_options import Given, verification_options
-from vllm_lint.runtime_verifier import target_verdicts
 from vllm_lint.runtime_verifier.jobs import Job
 from vllm_lint.runtime_verifier.pool import VerifierUnavailable, architectures
-from vllm_lint.runtime_verifier.shapes import ShapeError, parse_shapes
+from vllm_lint.runtime_verifier.targets.shapes import ShapeError, parse_shapes
+from vllm_lint.runtime_verifier.verdicts import from_targets as target_verdicts
 
 #: Token counts of a vLLM model's capture and of the replays. The largest is prime, so that a size that was baked in
 #: stands out, and no number that a layer has.

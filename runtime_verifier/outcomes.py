@@ -76,7 +76,8 @@ class ShapeGuard(msgspec.Struct, frozen=True, tag=True):
     `expression` speaks of the user's arguments, as in `x.size(0) % 128 == 0`; `fails_at` holds numbers of tokens at
     which it is false, and `stack` the call path, outermost first. With mode "oblivious" it is a decision between one
     token and more, on which only that mode has a guard. `undecided` says that no single number of tokens
-    decides it (two sizes that were found equal or unequal, or an operator that is not understood).
+    decides it (two sizes that were found equal or unequal, or an operator that is not understood). `by_operation` says
+    that an operation on tensors asked, and no Python code.
     """
 
     mode: Mode
@@ -84,6 +85,7 @@ class ShapeGuard(msgspec.Struct, frozen=True, tag=True):
     fails_at: tuple[int, ...]
     undecided: bool = False
     stack: tuple[Place, ...] = ()
+    by_operation: bool = False
 
 
 class RuntimeAssert(msgspec.Struct, frozen=True, tag=True):

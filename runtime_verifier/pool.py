@@ -59,7 +59,7 @@ class Pool:
         self._server: subprocess.Popen[bytes] | None = None
         try:
             hidden = {"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {}
-            self._server = start(python, self._folder, "server", (str(self._folder),), **hidden)
+            self._server = start(python, self._folder, "worker.server", (str(self._folder),), **hidden)
             hello = _read_hello(self._server, self._folder, python)
             _require(hello, python, device, needs_vllm=needs_vllm)
         except NotStarted as error:
@@ -217,7 +217,7 @@ def registry(python: str = sys.executable) -> Registry:
     with tempfile.TemporaryDirectory(prefix="vllm-lint-") as name:
         folder = Path(name)
         try:
-            process = start(python, folder, "vllm_models.registry")
+            process = start(python, folder, "targets.vllm_models.registry")
         except NotStarted as error:
             raise VerifierUnavailable(str(error)) from error
         try:

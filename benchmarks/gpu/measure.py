@@ -25,10 +25,11 @@ from vllm_lint.analyzer.findings import Finding
 from vllm_lint.cli.rule_facts import rule_facts
 from vllm_lint.cli.sources import Sources
 from vllm_lint.cli.verify import SIZES, TRACE_SIZE
-from vllm_lint.runtime_verifier import target_evidence, target_verdicts
 from vllm_lint.runtime_verifier.jobs import Job
 from vllm_lint.runtime_verifier.outcomes import Backend, Result
 from vllm_lint.runtime_verifier.pool import Pool, WorkerError
+from vllm_lint.runtime_verifier.verdicts import from_targets as target_verdicts
+from vllm_lint.runtime_verifier.verdicts import target_evidence
 
 ARCHITECTURES = ("LlamaForCausalLM", "Qwen3ForCausalLM", "MixtralForCausalLM", "Qwen3MoeForCausalLM")
 _PLANTED_JOBS = 4

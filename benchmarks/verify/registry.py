@@ -30,12 +30,13 @@ from vllm_lint.cli.rule_facts import rule_facts
 from vllm_lint.cli.sources import Sources
 from vllm_lint.cli.verify import SIZES, TRACE_SIZE
 from vllm_lint.rules.catalogue import RULES
-from vllm_lint.runtime_verifier import target_evidence, target_join, target_verdicts
 from vllm_lint.runtime_verifier.jobs import Job
 from vllm_lint.runtime_verifier.outcomes import EagerFailed, Mode, Result
 from vllm_lint.runtime_verifier.pool import Pool, architectures
-from vllm_lint.runtime_verifier.size_guards import judge
-from vllm_lint.runtime_verifier.target_evidence import PartEvidence
+from vllm_lint.runtime_verifier.trace.size_guards import judge
+from vllm_lint.runtime_verifier.verdicts import from_targets as target_verdicts
+from vllm_lint.runtime_verifier.verdicts import target_evidence, target_join
+from vllm_lint.runtime_verifier.verdicts.target_evidence import PartEvidence
 
 
 def main() -> None:
@@ -149,7 +150,7 @@ def _row(result: Result, evidence: list[PartEvidence]) -> dict[str, Any]:
 def _outcome(result: Result, captured: list[Any]) -> str:
     if captured:
         return "captured"
-    if any(isinstance(o, EagerFailed) and o.message.startswith("no compiled region") for o in result.whole):
+    if any(isinstance(o, EagerFailed) and "has no compiled region" in o.message for o in result.whole):
         return "no compiled region"
     if result.whole:
         return "not built"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vllm_lint.runtime_verifier.constraints import PROBES, Constraint, NotUnderstood, readable_source
+from vllm_lint.runtime_verifier.trace.constraints import PROBES, Constraint, NotUnderstood, readable_source
 
 NAMES = {"s77": "x.size(0)", "s17": "positions.size(0)"}
 #: As torch 2.13 writes them (expressions of EVIDENCE.md), in Python, and a size at which each is false.

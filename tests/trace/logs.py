@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from vllm_lint.runtime_verifier.trace_evidence import Compilation, TraceEvidence
-from vllm_lint.runtime_verifier.trace_log import TraceLog
+from vllm_lint.runtime_verifier.trace.evidence import Compilation, TraceEvidence
+from vllm_lint.runtime_verifier.trace.log import TraceLog
 
 DATA = Path(__file__).parents[1] / "data" / "traces"
 TORCH = "/env/lib/python3.12/site-packages/torch/"

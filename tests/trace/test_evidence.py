@@ -9,8 +9,8 @@ import pytest
 
 from tests.trace import logs
 from vllm_lint.runtime_verifier.outcomes import Place
-from vllm_lint.runtime_verifier.size_guards import judge
-from vllm_lint.runtime_verifier.trace_evidence import TraceEvidence
+from vllm_lint.runtime_verifier.trace.evidence import TraceEvidence
+from vllm_lint.runtime_verifier.trace.size_guards import judge
 
 
 def test_a_guard_has_its_call_path_without_the_framework(tmp_path: Path) -> None:

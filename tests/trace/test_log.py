@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.trace import logs
-from vllm_lint.runtime_verifier.trace_evidence import TraceEvidence
-from vllm_lint.runtime_verifier.trace_log import NoLogs, Record, TraceLog, find_logs
+from vllm_lint.runtime_verifier.trace.evidence import TraceEvidence
+from vllm_lint.runtime_verifier.trace.log import NoLogs, Record, TraceLog, find_logs
 
 WHOLE = lzma.decompress((logs.DATA / "cpu-graph-breaks.log.xz").read_bytes())
 PACKED = (logs.DATA / "cpu-graph-breaks.log.xz").read_bytes()

@@ -19,7 +19,7 @@ CAPTURE = """\
 import json, sys, torch
 sys.path.insert(0, {folder!r})
 from model import Model
-from vllm_lint.runtime_verifier.evidence import Evidence
+from vllm_lint.runtime_verifier.worker.evidence import Evidence
 
 x, y = torch.ones(40, 8), torch.ones(40)
 for value in (x, y):

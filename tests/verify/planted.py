@@ -12,9 +12,10 @@ from typing import Literal, Union
 from vllm_lint.analyzer.findings import Finding
 from vllm_lint.cli.rule_facts import rule_facts
 from vllm_lint.cli.sources import Sources
-from vllm_lint.runtime_verifier import target_evidence, target_verdicts
 from vllm_lint.runtime_verifier.jobs import Job
 from vllm_lint.runtime_verifier.outcomes import EagerFailed, Result
+from vllm_lint.runtime_verifier.verdicts import from_targets as target_verdicts
+from vllm_lint.runtime_verifier.verdicts import target_evidence
 
 #: Marks the line that has to be blamed.
 HERE = "# here"

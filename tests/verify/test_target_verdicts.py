@@ -10,7 +10,6 @@ from tests.trace import logs
 from vllm_lint.analyzer.findings import Confidence, Contract, Finding, Promise, Root, Severity
 from vllm_lint.cli.rule_facts import rule_facts
 from vllm_lint.cli.sources import Sources
-from vllm_lint.runtime_verifier import target_evidence, target_join, target_verdicts
 from vllm_lint.runtime_verifier.outcomes import (
     CheckLost,
     DataDependent,
@@ -23,7 +22,9 @@ from vllm_lint.runtime_verifier.outcomes import (
     StateGuard,
     WrongAnswer,
 )
-from vllm_lint.runtime_verifier.target_evidence import PartEvidence
+from vllm_lint.runtime_verifier.verdicts import from_targets as target_verdicts
+from vllm_lint.runtime_verifier.verdicts import target_evidence, target_join
+from vllm_lint.runtime_verifier.verdicts.target_evidence import PartEvidence
 
 MODEL = """\
 class Model:

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from tests.verify.vllm_builds import Facts, facts
-from vllm_lint.runtime_verifier.vllm_models.shrink import VOCABULARY, scaled, shrink
+from vllm_lint.runtime_verifier.targets.vllm_models.shrink import VOCABULARY, scaled, shrink
 
-BUILD = "vllm_lint.runtime_verifier.vllm_models.build"
+BUILD = "vllm_lint.runtime_verifier.targets.vllm_models.build"
 needs_vllm = pytest.mark.vllm
 slow = pytest.mark.slow
 

@@ -11,7 +11,7 @@ def facts(source: str) -> Facts:
     """Build `source`, call it, and say what came of it."""
     import torch
 
-    from vllm_lint.runtime_verifier.vllm_models.build import NotBuilt, build
+    from vllm_lint.runtime_verifier.targets.vllm_models.build import NotBuilt, build
 
     torch.set_num_threads(1)
     try:

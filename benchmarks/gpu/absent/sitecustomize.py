@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from vllm_lint.runtime_verifier.vllm_models import standin_packages
+from vllm_lint.runtime_verifier.targets.vllm_models import standin_packages
 
 ABSENT = (
     "anthropic",

@@ -1,0 +1,1 @@
+"""Builds what is captured. Only worker processes build; `shapes` alone is read outside."""

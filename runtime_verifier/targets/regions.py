@@ -1,0 +1,78 @@
+"""What is captured: one call of a module's forward, with inputs for any number of tokens."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from vllm_lint.runtime_verifier.outcomes import EagerFailed, Place
+
+Dims = Mapping[str, Mapping[int, "str | None"]]
+"""Argument name to dynamic dim to the shape id it was declared with."""
+
+
+class TargetError(Exception):
+    """The target cannot be built."""
+
+    def __init__(self, outcome: EagerFailed) -> None:
+        super().__init__(outcome.message)
+        self.outcome = outcome
+
+
+class NotReached(Exception):
+    """The model does not come to this region with so many tokens; the message says why."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """A forward that vLLM would compile.
+
+    `inputs` gives the keyword arguments for a number of tokens, fresh tensors with equal values every time, and raises
+    NotReached where there are none; `context` is entered around every call. `unbacked` holds the dims that vLLM marks
+    as unbacked in every mode (`mark_unbacked_dims`). `made` says what inputs were made up, in the form of a shape hint.
+    """
+
+    name: str
+    module: torch.nn.Module
+    dims: Dims
+    inputs: Callable[[int], dict[str, Any]]
+    context: Callable[[int], AbstractContextManager[object]] = nullcontext
+    unbacked: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    made: str = ""
+
+    def units(self, sizes: Sequence[int]) -> dict[str, int]:
+        """What divides a dynamic dim at all of `sizes`, by name: the patches of an image may come in fours only."""
+        found: dict[str, int] = {}
+        for n in sizes:
+            try:
+                inputs = self.inputs(n)
+            except NotReached:
+                continue
+            for name, dims in self.dims.items():
+                tensor = inputs.get(name)
+                if not isinstance(tensor, torch.Tensor):
+                    continue
+                for dim in dims:
+                    key = f"{name}.size({dim % tensor.ndim})"
+                    found[key] = math.gcd(found.get(key, 0), tensor.size(dim))
+        return {key: unit for key, unit in found.items() if unit > 1}
+
+    @property
+    def forward(self) -> Callable[..., Any]:
+        """The bound method that is compiled."""
+        forward: Callable[..., Any] = self.module.forward
+        return forward
+
+    @property
+    def place(self) -> Place:
+        """Where forward is defined."""
+        code = inspect.unwrap(type(self.module).forward).__code__
+        return Place(
+            code.co_filename, code.co_firstlineno, code.co_qualname if hasattr(code, "co_qualname") else "forward"
+        )

@@ -1,0 +1,1 @@
+"""Reads torch's structured trace: no torch needed."""

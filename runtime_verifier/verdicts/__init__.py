@@ -1,0 +1,1 @@
+"""Turns evidence into findings and verdicts: no torch needed."""

@@ -1,0 +1,91 @@
+"""Brings what a trace shows together with what the static rules found."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from vllm_lint.analyzer.findings import Finding, Verdict
+from vllm_lint.runtime_verifier.outcomes import Place
+from vllm_lint.runtime_verifier.trace.evidence import Compilation
+from vllm_lint.runtime_verifier.trace.size_guards import judge
+from vllm_lint.runtime_verifier.verdicts.from_traces import BRANCH, DIVISIBILITY, SPECIALIZED, Sources, origin
+
+#: Rules about constructs that leave an event wherever Dynamo meets them: a graph without one speaks against them.
+_LOUD = frozenset({SPECIALIZED, DIVISIBILITY, "VL101", "VL102", "VL103", "VL104", "VL105"})
+Lines = dict[tuple[str, int], str]
+
+
+@dataclass
+class _Shown:
+    """What the trace shows of lines that turned out to be harmless, each with the compilation that shows it."""
+
+    captured: Lines = field(default_factory=dict)
+    """Lines of which a graph has operations that were captured with sizes left open."""
+    benign: Lines = field(default_factory=dict)
+    """Lines with conditions on sizes that hold for all of them."""
+
+
+def join(
+    static: Sequence[Finding],
+    traced: Sequence[Finding],
+    compilations: Collection[tuple[str, Compilation]],
+    sources: Sources,
+) -> list[Finding]:
+    """The static findings, each with a verdict, and those of the trace that no rule predicted, in source order.
+
+    A static finding is proved by what the trace shows on its lines about the same promise.
+    """
+    shown = _collect(compilations, sources)
+    left = list(traced)
+    joined = []
+    for finding in static:
+        proofs = [t for t in traced if _is_about(t, finding)]
+        left = [t for t in left if t not in proofs]
+        if proofs:
+            verdict: Verdict = "confirmed" if any(p.verdict == "confirmed" for p in proofs) else "undecided"
+            evidence = tuple(dict.fromkeys(line for proof in proofs for line in proof.evidence))
+        else:
+            verdict, evidence = _without_proof(finding, shown)
+        joined.append(msgspec.structs.replace(finding, verdict=verdict, evidence=evidence))
+    return sorted([*joined, *left], key=lambda finding: finding.sort_key)
+
+
+def _is_about(traced: Finding, static: Finding) -> bool:
+    on_line = traced.path == static.path and static.line <= traced.line <= static.end_line
+    return on_line and traced.promise == static.promise
+
+
+def _without_proof(finding: Finding, shown: _Shown) -> tuple[Verdict, tuple[str, ...]]:
+    if finding.code not in _LOUD and finding.code != BRANCH:
+        return "not run", ("a trace cannot show this",)
+    lines = [(finding.path, line) for line in range(finding.line, finding.end_line + 1)]
+    for at in lines:
+        if at in shown.benign and finding.code in (BRANCH, DIVISIBILITY):
+            return "refuted", (f"{shown.benign[at]}: the condition on this line holds for every size",)
+    # A branch may be decided without a guard (statically_known_true), so operations on its line prove nothing.
+    for at in lines:
+        if at in shown.captured and finding.code in _LOUD:
+            return "refuted", (
+                f"{shown.captured[at]}: the line was captured, and neither broke the graph nor fixed a size",
+            )
+    return "not reached", ("the trace does not show that the run came to this line",)
+
+
+def _collect(compilations: Collection[tuple[str, Compilation]], sources: Sources) -> _Shown:
+    shown = _Shown()
+    for log, compilation in compilations:
+        if not compilation.captured or compilation.failure or compilation.breaks or compilation.specialized:
+            continue
+        if not any(symbol.source for symbol in compilation.symbols.values()):
+            continue  # captured for one size only, so nothing can be said of others
+        name = origin(log, compilation)
+        spans = (sources.locate(Place(path, line, "")) for path, line in compilation.graph_lines)
+        shown.captured.update(((span.path, span.line), name) for span in spans)
+        for judgement in judge(compilation):
+            if judgement.benign in ("equal lengths", "always true"):
+                span = sources.locate(judgement.guard.stack[-1])
+                shown.benign[span.path, span.line] = name
+    return shown

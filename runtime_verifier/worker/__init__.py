@@ -1,0 +1,1 @@
+"""What runs in worker processes only: capture, replay, and the server that forks them."""
