@@ -13,6 +13,7 @@ import datetime as dt
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -62,6 +63,7 @@ def main() -> None:
                     provider="vllm",
                     folder=str(Path(folder, name)),
                     timeout=options.timeout,
+                    memory=8 << 30,  # the default of `vllm-lint verify`
                     trace_size=TRACE_SIZE,
                     sizes=SIZES,
                     modes=tuple(options.modes),
@@ -132,7 +134,7 @@ def _row(result: Result, evidence: list[PartEvidence]) -> dict[str, Any]:
     findings = target_verdicts.find(evidence, rule_facts(), Sources(Path.cwd(), []))
     return {
         "outcome": _outcome(result, captured),
-        "reason": "; ".join(_text(o) for o in result.whole),
+        "reason": re.sub(r"/\S*/vllm-lint-\w+", "<folder>", "; ".join(_text(o) for o in result.whole)),
         "captured": [part.name for part in captured],
         "not_captured": [part.part.name for part in evidence if part.part not in captured],
         "guards": sum(1 for part in evidence for c in part.compilations for _ in judge(c)),
