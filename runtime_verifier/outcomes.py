@@ -225,6 +225,8 @@ class Part(msgspec.Struct, frozen=True):
     logs: dict[Mode, str] = {}
     units: dict[str, int] = {}
     """Of dims such as `patches.size(0)` the number that divides all sizes it was called with, where that is not 1."""
+    dims: dict[int, tuple[int, ...]] = {}
+    """The sizes of the dynamic dims at each size that was replayed: patches may be four times as many."""
     graphed: tuple[int, ...] = ()
     """Sizes at which a CUDA graph of the forward was captured and replayed."""
 

@@ -46,6 +46,13 @@ class Region:
     unbacked: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     made: str = ""
 
+    def dim_sizes(self, tokens: int) -> tuple[int, ...]:
+        """The sizes of the dynamic dims with `tokens` tokens; raises NotReached as `inputs` does."""
+        inputs = self.inputs(tokens)
+        tensors = ((inputs.get(name), dims) for name, dims in self.dims.items())
+        found = {t.size(dim) for t, dims in tensors if isinstance(t, torch.Tensor) for dim in dims}
+        return tuple(sorted(found))
+
     def units(self, sizes: Sequence[int]) -> dict[str, int]:
         """What divides a dynamic dim at all of `sizes`, by name: the patches of an image may come in fours only."""
         found: dict[str, int] = {}

@@ -64,19 +64,24 @@ def differences(part: Part) -> Iterator[Difference]:
     return (o for o in part.outcomes if isinstance(o, (WrongAnswer, CheckLost, ReplayFailed)))
 
 
+def _broken(guard: ShapeGuard, part: Part) -> list[int]:
+    """The replayed sizes at which the guard is false."""
+    return [n for n in part.replayed if {n, *part.dims.get(n, ())} & {*guard.fails_at}]
+
+
 def _is_harmless(guard: ShapeGuard, part: Part) -> bool:
     """Whether an operation asked only for a layout: one or two sizes break the guard, and replays agreed there.
 
     With more sizes agreement proves little: `x[:64]` is right in Dynamo's graph and reads beyond the end in Inductor's.
     """
-    broken = [n for n in part.replayed if n in guard.fails_at]
+    broken = _broken(guard, part)
     is_layout = guard.by_operation and len([n for n in guard.fails_at if n > 1]) <= _FEW_SIZES
     return is_layout and bool(broken) and not any(n in d.sizes for d in differences(part) for n in broken)
 
 
 def _told(guard: ShapeGuard, part: Part) -> Iterator[str]:
     """What the replays did where the guard is false."""
-    broken = [n for n in part.replayed if n in guard.fails_at]
+    broken = _broken(guard, part)
     agreed = [n for n in broken if not any(n in d.sizes for d in differences(part))]
     for difference in differences(part):
         if sizes := [n for n in difference.sizes if n in broken]:
@@ -172,7 +177,7 @@ def _unexplained(part: Part, states: Sequence[StateGuard]) -> Iterator[Shown]:
     """Differences at sizes that break no guard."""
     guards = [o for o in part.outcomes if isinstance(o, ShapeGuard)]
     decided = [g for g in guards if g.mode == "oblivious"]
-    broken = {n for guard in guards if guard.mode == "backed" for n in guard.fails_at}
+    broken = {n for guard in guards if guard.mode == "backed" for n in _broken(guard, part)}
     if states:  # they explain a difference at any size
         return
     has_sync = any(isinstance(o, GraphSync) for o in part.outcomes)

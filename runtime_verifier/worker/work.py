@@ -90,8 +90,9 @@ class _Work:
 
     def part(self) -> Part:
         outcomes = tuple(dict.fromkeys(self._outcomes()))
+        dims = {n: self._region.dim_sizes(n) for n in sorted(self._replayed)}
         replayed, graphed = tuple(sorted(self._replayed)), tuple(sorted(self._graphed))
-        return Part(self._region.name, self._region.place, outcomes, replayed, self._logs, self._units, graphed)
+        return Part(self._region.name, self._region.place, outcomes, replayed, self._logs, self._units, dims, graphed)
 
     def _outcomes(self) -> Iterator[Outcome]:
         job, region = self._job, self._region

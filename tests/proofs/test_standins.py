@@ -68,7 +68,7 @@ def declared(setup: str, dims: str) -> dict[str, object]:
 @pytest.mark.torch
 @pytest.mark.vllm
 def test_the_standin_declares_what_the_real_decorator_declares() -> None:
-    setup = "from vllm_lint.runtime_verifier import standins\nstandins.install()"
+    setup = "from vllm_lint.runtime_verifier.targets import standins\nstandins.install()"
     ours = declared(setup, "space['M']._vllm_lint_dims")
     real = declared("import inspect", REAL)
     assert ours.keys() == FORMS.keys()

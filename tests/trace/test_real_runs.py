@@ -37,7 +37,7 @@ import torch
 
 class Model(torch.nn.Module):
     def forward(self, x, y):
-        if x.size(0) % 8 == 0:
+        if x.size(0) % 5 == 0:
             x = x * 2
         return (x + y[:, None]).view(-1, 4, 16)
 """

@@ -124,8 +124,11 @@ def test_no_process_and_no_folder_outlives_the_program(tmp_path: Path, end: str)
         program.stdout.close()
     else:
         program.send_signal(signal.Signals[end])
-    program.wait(60)
-    program.stdout.close()
+    try:
+        program.wait(240)
+    finally:
+        program.kill()
+        program.stdout.close()
     for pid in pids.read_text().split():
         wait_until(lambda pid=pid: is_gone(int(pid)))  # type: ignore[misc]
     wait_until(lambda: not list(scratch.iterdir()), 20)
