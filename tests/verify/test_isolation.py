@@ -117,6 +117,8 @@ def test_no_process_and_no_folder_outlives_the_program(tmp_path: Path, end: str)
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env={**os.environ, "TMPDIR": str(scratch)},
+        # nohup has it ignored, and that is respected
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509  one thread here
     )
     assert program.stdout is not None
     assert program.stdout.readline()
