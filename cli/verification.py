@@ -171,10 +171,10 @@ class Verifier:
         return finding.verdict != "refuted" and finding.confidence is Confidence.HIGH
 
 
-def sources_of(run: Run, base: Path, files: Sequence[str] = ()) -> Sources:
+def sources_of(evidence: Sequence[PartEvidence], base: Path, files: Sequence[str] = ()) -> Sources:
     """The files that the traces speak of, on this machine."""
     sources = Sources(base, files)
-    for part in run.evidence:
+    for part in evidence:
         for compilation in part.compilations:
             sources.learn(compilation.graph_lines)
     return sources

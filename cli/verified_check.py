@@ -79,7 +79,7 @@ def verified(result: CheckResult, verifier: Verifier, base: Path) -> CheckResult
     if not targets.jobs:
         return replace(result, findings=tuple(_not_run(f, {}, None, targets) for f in result.findings))
     with verifier.run(targets.jobs) as run:
-        sources = sources_of(run, base, [file.path for file in result.files])
+        sources = sources_of(run.evidence, base, [file.path for file in result.files])
         joined = target_join.join(result.findings, run.evidence, rule_facts(), sources)
         say_more(run)
         reasons = _reasons(run, targets)

@@ -29,6 +29,7 @@ import msgspec
 from vllm_lint.analyzer import engine
 from vllm_lint.cli.rule_facts import rule_facts
 from vllm_lint.cli.sources import Sources
+from vllm_lint.cli.verification import sources_of
 from vllm_lint.cli.verify import SIZES, TRACE_SIZE
 from vllm_lint.rules.catalogue import RULES
 from vllm_lint.runtime_verifier.jobs import Job
@@ -113,10 +114,7 @@ def _verdicts(folder: Path, evidence: list[PartEvidence]) -> dict[str, Any]:
     settings = engine.Settings(paths=(Path(folder.name),), base=base)
     rules = [rule for rule in RULES if rule.meta.code.startswith(("VL1", "VL2"))]
     checked = engine.check(settings, rules)
-    sources = Sources(base, [f.path for f in checked.files])
-    for part in evidence:
-        for compilation in part.compilations:
-            sources.learn(compilation.graph_lines)
+    sources = sources_of(evidence, base, [f.path for f in checked.files])
     joined = target_join.join(checked.findings, evidence, rule_facts(), sources)
     predicted = {(f.code, f.path, f.line) for f in checked.findings}
     counts: dict[str, Counter[str]] = {}

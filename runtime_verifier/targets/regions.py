@@ -46,29 +46,27 @@ class Region:
     unbacked: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     made: str = ""
 
-    def dim_sizes(self, tokens: int) -> tuple[int, ...]:
-        """The sizes of the dynamic dims with `tokens` tokens; raises NotReached as `inputs` does."""
+    def dim_sizes(self, tokens: int) -> dict[str, int]:
+        """The sizes of the dynamic dims with `tokens` tokens, by name; raises NotReached as `inputs` does."""
         inputs = self.inputs(tokens)
-        tensors = ((inputs.get(name), dims) for name, dims in self.dims.items())
-        found = {t.size(dim) for t, dims in tensors if isinstance(t, torch.Tensor) for dim in dims}
-        return tuple(sorted(found))
+        tensors = ((name, inputs.get(name), dims) for name, dims in self.dims.items())
+        return {
+            f"{name}.size({dim % tensor.ndim})": tensor.size(dim)
+            for name, tensor, dims in tensors
+            if isinstance(tensor, torch.Tensor)
+            for dim in dims
+        }
 
     def units(self, sizes: Sequence[int]) -> dict[str, int]:
         """What divides a dynamic dim at all of `sizes`, by name: the patches of an image may come in fours only."""
         found: dict[str, int] = {}
         for n in sizes:
             try:
-                inputs = self.inputs(n)
+                called_with = self.dim_sizes(n)
             except NotReached:
                 continue
-            for name, dims in self.dims.items():
-                tensor = inputs.get(name)
-                if not isinstance(tensor, torch.Tensor):
-                    continue
-                for dim in dims:
-                    key = f"{name}.size({dim % tensor.ndim})"
-                    found[key] = math.gcd(found.get(key, 0), tensor.size(dim))
-        return {key: unit for key, unit in found.items() if unit > 1}
+            found |= {name: math.gcd(found.get(name, 0), size) for name, size in called_with.items()}
+        return {name: unit for name, unit in found.items() if unit > 1}
 
     @property
     def forward(self) -> Callable[..., Any]:
@@ -80,6 +78,4 @@ class Region:
     def place(self) -> Place:
         """Where forward is defined."""
         code = inspect.unwrap(type(self.module).forward).__code__
-        return Place(
-            code.co_filename, code.co_firstlineno, code.co_qualname if hasattr(code, "co_qualname") else "forward"
-        )
+        return Place(code.co_filename, code.co_firstlineno, getattr(code, "co_qualname", "forward"))

@@ -90,7 +90,7 @@ class _Work:
 
     def part(self) -> Part:
         outcomes = tuple(dict.fromkeys(self._outcomes()))
-        dims = {n: self._region.dim_sizes(n) for n in sorted(self._replayed)}
+        dims = {n: tuple(sorted({*self._region.dim_sizes(n).values()})) for n in sorted(self._replayed)}
         replayed, graphed = tuple(sorted(self._replayed)), tuple(sorted(self._graphed))
         return Part(self._region.name, self._region.place, outcomes, replayed, self._logs, self._units, dims, graphed)
 
@@ -173,7 +173,7 @@ class _Work:
 
 
 def _modes_to_blame(outcomes: list[Outcome], done: tuple[Mode, ...]) -> Iterator[Mode]:
-    """Passes that say more about a failure: all graph breaks, or where a decision was made without a guard."""
+    """Passes that say more about a failure: all graph breaks, where the full graph shows the first."""
     if "breaks" not in done and any(isinstance(o, (GraphBreak, DataDependent)) for o in outcomes):
         yield "breaks"
 
