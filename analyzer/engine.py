@@ -197,6 +197,7 @@ def _suppress(
 ) -> tuple[list[Finding], int]:
     """Drop findings that a comment silences, and report comments that silence nothing."""
     comments: dict[str, Suppressions] = {}
+    former = {rule.meta.code: rule.meta.former for rule in rules}
     for fact in facts:
         if fact.has_suppressions:
             source = read_source(settings.base / fact.path, fact.path, fact.data)
@@ -208,7 +209,7 @@ def _suppress(
     def sift(findings: Iterable[Finding]) -> None:
         nonlocal suppressed
         for finding in findings:
-            if finding.path in comments and comments[finding.path].match(finding):
+            if finding.path in comments and comments[finding.path].match(finding, former[finding.code]):
                 suppressed += 1
             else:
                 kept.append(finding)

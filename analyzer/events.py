@@ -29,8 +29,9 @@ class SuppressionProblem(Event):
     """A suppression comment that does nothing, or does it without saying why.
 
     `kind` is "unused", "unknown-code" (names no rule that ran; it may be one that was not selected), "malformed" (names
-    nothing) or "no-reason". `text` is the code or name as written, of a malformed comment its verb, and of one without
-    reason all of it. `removal` is what to put in place of `comment` (empty to delete it).
+    nothing), "no-reason" or "former-name" (a rule was once called so). `text` is the code or name as written, of a
+    malformed comment its verb, and of one without reason all of it. `removal` is what to put in place of `comment`
+    (empty to delete it).
     """
 
     kind: str

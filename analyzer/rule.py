@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from vllm_lint.analyzer.events import Event
 from vllm_lint.analyzer.findings import Confidence, Contract, Fix, Promise, Severity, Span, Step
+from vllm_lint.analyzer.lifecycle import Lifecycle, Stage, holds_for
 
 #: Headings of a rule's docstring, in this order; the first paragraph before them is the summary.
 DOC_HEADINGS = (
@@ -43,8 +44,9 @@ class Meta:
     """Facts about a rule that the documentation, the formats and the tests read.
 
     `proof` names how the fixtures are proved (see `runtime_verifier.proofs`), or is "static only, because ...".
-    `graph_breaks` are ids of torch's graph-break registry. `torch` is the version range it was measured on.
-    An `opt_in` rule runs only where it is selected by its own code or name.
+    `graph_breaks` are ids of torch's graph-break registry. `torch` is the range of versions that it holds for.
+    `former` are codes and names that the rule once had. An `opt_in` rule, and one in preview unless the user asks for
+    these, runs only where it is selected by its own code or name.
     """
 
     code: str
@@ -52,13 +54,26 @@ class Meta:
     promise: Promise
     severity: Severity
     proof: str
-    since: str = "0.1.0"
-    status: str = "preview"
+    lifecycle: Lifecycle = field(default_factory=lambda: Lifecycle(preview="0.1.0"))
+    former: tuple[str, ...] = ()
     torch: str = ">=2.9"
     graph_breaks: tuple[str, ...] = ()
     fix: str = "none"
     opt_in: bool = False
     contracts: frozenset[Contract] = field(default_factory=lambda: frozenset(Contract))
+
+    @property
+    def stage(self) -> Stage:
+        """The stage that the rule is in."""
+        return self.lifecycle.stage
+
+    def is_named(self, word: str) -> bool:
+        """Whether `word` is the code or the name of the rule, or was once."""
+        return word in (self.code, self.name, *self.former)
+
+    def holds_for(self, torch: str) -> bool:
+        """Whether the rule holds for this version of torch; a version that says nothing is taken for one that does."""
+        return not torch[:1].isdigit() or holds_for(self.torch, torch)
 
 
 class Rule:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import re
 import tokenize
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from vllm_lint.analyzer.events import SuppressionProblem
@@ -86,12 +86,12 @@ class Suppressions:
             where = lines if directive["verb"] == "ignore" else None
             self.entries.append(Suppression(codes, directive["reason"].strip(), where, remark))
 
-    def match(self, finding: Finding) -> bool:
-        """Whether a comment silences `finding`, which counts as its use."""
+    def match(self, finding: Finding, former: Sequence[str] = ()) -> bool:
+        """Whether a comment silences `finding`, which counts as its use; `former` names of its rule count as well."""
         found = False
         for entry in self.entries:
             if entry.lines is None or finding.line in entry.lines:
-                hits = {code for code in entry.codes if _selects(code, finding.code, finding.name)}
+                hits = {code for code in entry.codes if _selects(code, finding.code, finding.name, *former)}
                 entry.used |= hits
                 found = found or bool(hits)
         return found
@@ -105,10 +105,12 @@ class Suppressions:
             if not entry.reason:
                 yield self._problem("no-reason", entry.remark.text, entry.remark, entry.remark.replaced(""))
             for code in entry.codes:
-                if not any(_selects(code, meta.code, meta.name) for meta in judged):
+                if not any(_selects(code, meta.code, meta.name, *meta.former) for meta in judged):
                     yield self._problem("unknown-code", code, entry.remark, _without(entry, code))
                 elif code not in entry.used:
                     yield self._problem("unused", code, entry.remark, _without(entry, code))
+                elif any(code in meta.former for meta in judged):
+                    yield self._problem("former-name", code, entry.remark, "")
 
     def _problem(self, kind: str, text: str, remark: _Remark, removal: str) -> SuppressionProblem:
         comment = remark.comment
@@ -162,8 +164,8 @@ def _comments(text: str) -> Iterator[tuple[int, int, str, range]]:
     yield from ((r, c, t, range(r, r + 1)) for r, c, t in waiting)
 
 
-def _selects(selector: str, code: str, name: str) -> bool:
-    return selector in (code, name) or (code.startswith(selector) and _PREFIX.fullmatch(selector) is not None)
+def _selects(selector: str, code: str, *names: str) -> bool:
+    return selector in (code, *names) or (code.startswith(selector) and _PREFIX.fullmatch(selector) is not None)
 
 
 def _without(entry: Suppression, code: str) -> str:

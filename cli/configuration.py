@@ -60,6 +60,8 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", f
     """Rules to run, by code, name or prefix such as `VL2`; `ALL` for all."""
     ignore: tuple[str, ...] = ()
     """Rules not to run. Of a rule's entries in `select` and `ignore` the most specific one counts."""
+    preview: bool = False
+    """Whether rules in preview run as well; without it, only those that `select` names by code or name."""
     per_file_ignores: dict[str, tuple[str, ...]] = {}
     """Rules not to report in files that match a gitignore-style pattern."""
     exclude: tuple[str, ...] = ()

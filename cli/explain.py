@@ -34,7 +34,8 @@ def _page(rule: type[Rule], style: Style) -> str:
         "proof": meta.proof,
         "torch": meta.torch,
         "graph breaks": ", ".join(meta.graph_breaks),
-        "since": f"{meta.since} ({meta.status})",
+        "stage": str(meta.lifecycle),
+        "once named": ", ".join(meta.former),
     }
     head = [style.severity(meta.severity, f"{meta.code} {meta.name}"), ""]
     table = [f"{style.frame(f'{name:12}')} {value}" for name, value in facts.items() if value]

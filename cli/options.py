@@ -15,6 +15,7 @@ from vllm_lint.analyzer.rule import Rule
 from vllm_lint.cli.configuration import Loaded, load
 from vllm_lint.cli.errors import Failure
 from vllm_lint.cli.selection import choose, compile_pattern
+from vllm_lint.rules.catalogue import RULES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -24,6 +25,7 @@ def configuration_options(command: Command) -> Command:
     options = [
         click.option("--select", multiple=True, callback=_words, help="Rules to run: codes, names or prefixes."),
         click.option("--ignore", multiple=True, callback=_words, help="Rules not to run."),
+        click.option("--preview", is_flag=True, help="Run rules in preview as well."),
         click.option("--exclude", multiple=True, metavar="PATTERN", help="gitignore-style pattern not to check."),
         click.option("--force-exclude", is_flag=True, help="Exclude files even if they are named themselves."),
         click.option(
@@ -64,7 +66,14 @@ class Plan:
 
     settings: Settings
     rules: tuple[type[Rule], ...]
+    asleep: tuple[type[Rule], ...]
+    """Rules in preview that were selected and do not run."""
     loaded: Loaded
+
+    @property
+    def deselected(self) -> set[str]:
+        """Codes of rules that were not selected; those in preview may have been."""
+        return {rule.meta.code for rule in RULES} - {rule.meta.code for rule in (*self.rules, *self.asleep)}
 
 
 def make_plan(
@@ -72,6 +81,7 @@ def make_plan(
     *,
     select: Sequence[str],
     ignore: Sequence[str],
+    preview: bool,
     exclude: Sequence[str],
     force_exclude: bool,
     min_confidence: str | None,
@@ -93,6 +103,7 @@ def make_plan(
     overrides = {
         "select": list(select),
         "ignore": list(ignore),
+        "preview": preview or None,
         "exclude": list(exclude),
         "force-exclude": force_exclude or None,
         "min-confidence": min_confidence,
@@ -120,4 +131,7 @@ def make_plan(
     )
     # Opt-in, and selected here rather than by its code.
     reason = ("suppression-without-reason",) if values.require_suppression_reason else ()
-    return Plan(settings, choose((*values.select, *reason), values.ignore, loaded.origins), loaded)
+    chosen = choose((*values.select, *reason), values.ignore, loaded.origins, preview=values.preview)
+    for note in chosen.notes:
+        click.echo(f"vllm-lint: {note}", err=True)
+    return Plan(settings, chosen.rules, chosen.asleep, loaded)

@@ -61,6 +61,7 @@ class Report:
             style=Style(enabled=is_colored),
             base=plan.settings.base,
             width=terminal_width() if to_stdout else None,
+            asleep=len(plan.asleep),
         )
 
     def write(self, result: CheckResult, *, is_empty: bool) -> None:

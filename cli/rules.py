@@ -9,9 +9,12 @@ from typing import Any, Literal
 
 import click
 
+from vllm_lint.analyzer.lifecycle import Stage
 from vllm_lint.analyzer.rule import Rule
 from vllm_lint.cli.console import Style, print_pieces, use_color
 from vllm_lint.rules.catalogue import RULES
+
+_STAGE_WIDTH = max(len(stage.value) for stage in Stage)
 
 
 @click.command("rules")
@@ -29,10 +32,13 @@ def command(output_format: Literal["table", "json"]) -> None:
 def _row(rule: type[Rule], width: int, style: Style) -> str:
     meta = rule.meta
     severity = style.severity(meta.severity, f"{meta.severity.value:7}")
-    return f"{style.strong(meta.code)}  {meta.name:{width}}  {meta.promise.value:4}  {severity}  {rule.summary()}"
+    facts = f"{meta.promise.value:4}  {meta.stage.value:{_STAGE_WIDTH}}  {severity}"
+    return f"{style.strong(meta.code)}  {meta.name:{width}}  {facts}  {rule.summary()}"
 
 
 def _record(rule: type[Rule]) -> dict[str, Any]:
     meta = asdict(rule.meta)
     contracts = sorted(contract.value for contract in rule.meta.contracts)
+    meta["lifecycle"] = {stage.value: version for stage, version in rule.meta.lifecycle.history.items()}
+    meta |= {"stage": rule.meta.stage.value, "replaced_by": rule.meta.lifecycle.replaced_by}
     return {**meta, "contracts": contracts, "summary": rule.summary(), "documentation": rule.documentation()}

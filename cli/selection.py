@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vllm_lint.analyzer.findings import Finding
+from vllm_lint.analyzer.lifecycle import Stage
 from vllm_lint.analyzer.rule import Rule
 from vllm_lint.cli.errors import Failure, did_you_mean
 from vllm_lint.rules import catalogue
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
+
+#: How specific an entry is that is a code or name; the length of the longest prefix is less.
+_BY_ITS_OWN_NAME = len("VL000")
 
 
 def find(selector: str, origin: str) -> tuple[type[Rule], ...]:
@@ -30,15 +35,55 @@ def find(selector: str, origin: str) -> tuple[type[Rule], ...]:
     return found
 
 
-def choose(select: Sequence[str], ignore: Sequence[str], origins: Mapping[str, str]) -> tuple[type[Rule], ...]:
-    """Rules that are selected more specifically than they are ignored, in code order.
+@dataclass(frozen=True)
+class Selection:
+    """Which rules run and which do not."""
+
+    rules: tuple[type[Rule], ...]
+    """Those that run, in code order."""
+    asleep: tuple[type[Rule], ...]
+    """Those that would run if rules in preview were asked for."""
+    notes: tuple[str, ...]
+    """What is worth saying about the entries."""
+
+
+def choose(
+    select: Sequence[str], ignore: Sequence[str], origins: Mapping[str, str], *, preview: bool = False
+) -> Selection:
+    """Take the rules that are selected more specifically than they are ignored, those in preview if they may run.
 
     Raises:
         Failure: an entry names no rule.
     """
     chosen = _specificity(select, _origin("select", origins))
     ignored = _specificity(ignore, _origin("ignore", origins))
-    return tuple(rule for rule in catalogue.RULES if chosen.get(rule, -1) > ignored.get(rule, -1))
+    selected = [rule for rule in catalogue.RULES if chosen.get(rule, -1) > ignored.get(rule, -1)]
+    selected = [rule for rule in selected if rule.meta.stage is not Stage.REMOVED]
+    unnamed = (rule for rule in selected if chosen[rule] < _BY_ITS_OWN_NAME)
+    asleep = [] if preview else [rule for rule in unnamed if rule.meta.stage is Stage.PREVIEW]
+    rules = tuple(rule for rule in selected if rule not in asleep)
+    notes = [note for key, words in (("select", select), ("ignore", ignore)) for note in _notes(key, words, origins)]
+    notes += [
+        f"{_origin('select', origins)}: all rules of {word} are in preview, and run with --preview"
+        for word in select
+        if asleep and set(catalogue.find(word)) <= set(asleep)
+    ]
+    return Selection(rules, tuple(asleep), tuple(notes))
+
+
+def _notes(key: str, words: Iterable[str], origins: Mapping[str, str]) -> Iterator[str]:
+    """What has become of rules that are selected or ignored by their own code or name."""
+    for word in words:
+        (rule, *others) = catalogue.find(word)
+        if others or not rule.meta.is_named(word):
+            continue
+        meta = rule.meta
+        origin = f"{_origin(key, origins)}: {word}"
+        if word in meta.former:
+            yield f"{origin} is now {meta.code} {meta.name}"
+        if meta.stage in (Stage.DEPRECATED, Stage.REMOVED):
+            instead = f", use {meta.lifecycle.replaced_by}" if meta.lifecycle.replaced_by else ""
+            yield f"{origin} is {meta.stage.value} since {meta.lifecycle.since}{instead}"
 
 
 def _origin(key: str, origins: Mapping[str, str]) -> str:
@@ -50,8 +95,8 @@ def _specificity(selectors: Iterable[str], origin: str) -> dict[type[Rule], int]
     ranks: dict[type[Rule], int] = {}
     for selector in selectors:
         found = find(selector, origin)
-        is_exact = len(found) == 1 and selector in (found[0].meta.code, found[0].meta.name)
-        rank = len("VL000") if is_exact else 0 if selector == "ALL" else len(selector)
+        is_exact = len(found) == 1 and found[0].meta.is_named(selector)
+        rank = _BY_ITS_OWN_NAME if is_exact else 0 if selector == "ALL" else len(selector)
         for rule in found:
             ranks[rule] = max(rank, ranks.get(rule, -1))
     return ranks

@@ -20,9 +20,8 @@ from vllm_lint.cli.errors import EXIT_ERROR, EXIT_FINDINGS, EXIT_NOTHING, Failur
 from vllm_lint.cli.options import configuration_options, make_plan
 from vllm_lint.cli.output.summary import error_line, plural
 from vllm_lint.cli.report import Report, report_options
-from vllm_lint.cli.rule_facts import rule_facts
+from vllm_lint.cli.rule_facts import rule_facts, without_rules_of_other_versions
 from vllm_lint.cli.sources import Sources
-from vllm_lint.rules.catalogue import RULES
 from vllm_lint.runtime_verifier.trace.evidence import Compilation, TraceEvidence
 from vllm_lint.runtime_verifier.trace.log import NoLogs, TraceLog, find_logs
 from vllm_lint.runtime_verifier.trace.size_guards import judge
@@ -61,7 +60,7 @@ def command(
         raise Failure(str(error)) from error
     if html is not None:
         tlparse.require(logs)
-    compilations, events = _read(logs)
+    compilations, events, torch = _read(logs)
     errors = [ToolError(log.problem, path=str(log.path)) for log in logs if log.problem]
     if not events:
         hint = "; where vLLM found the graph in its cache, set VLLM_DISABLE_COMPILE_CACHE=1 for the run"
@@ -73,18 +72,18 @@ def command(
     sources = Sources(plan.settings.base, [f.path for f in static.files] if static else [])
     for _, compilation in compilations:
         sources.learn(compilation.graph_lines)
-    found = verdicts.merge(verdicts.find(compilations, rule_facts(), sources))
+    found = verdicts.merge(verdicts.find(compilations, rule_facts(torch), sources))
     # A rule that was not asked for is silent here too; what no rule predicts always speaks.
-    silent = {rule.meta.code for rule in RULES} - {rule.meta.code for rule in plan.rules}
     is_wanted = wanted(plan)
-    traced = [finding for finding in found if finding.code not in silent and is_wanted(finding)]
+    traced = [finding for finding in found if finding.code not in plan.deselected and is_wanted(finding)]
     if static is None:
         roots = _roots(compilations, sources)
         files = tuple(FileReport(str(log.path), "reached", "") for log in logs)
         result = CheckResult(tuple(traced), tuple(errors), files, roots, 0)
     else:
         joined = trace_join.join(static.findings, traced, compilations, sources)
-        result = replace(static, findings=tuple(joined), errors=(*static.errors, *errors))
+        joined = without_rules_of_other_versions(joined, torch)
+        result = replace(static, findings=joined, errors=(*static.errors, *errors))
     report.write(result, is_empty=False)
     _say_more(compilations, logs)
     if html is not None:
@@ -95,8 +94,9 @@ def command(
     sys.exit(EXIT_FINDINGS if shown and not exit_zero else 0)
 
 
-def _read(logs: Iterable[TraceLog]) -> tuple[Compilations, int]:
-    """The compilations of all logs, each with the name of its log, and how many events there were."""
+def _read(logs: Iterable[TraceLog]) -> tuple[Compilations, int, str]:
+    """The compilations of all logs, each with the name of its log, how many events there were, and torch's version."""
+    torch = ""
     compilations: Compilations = []
     events = 0
     for log in logs:
@@ -108,8 +108,9 @@ def _read(logs: Iterable[TraceLog]) -> tuple[Compilations, int]:
         for evidence in processes.values():
             compilations += [(log.path.name, compilation) for compilation in evidence.compilations]
             log.unreadable += evidence.not_understood
+            torch = torch or evidence.torch
             events += len(evidence.compilations)
-    return compilations, events
+    return compilations, events, torch
 
 
 def _roots(compilations: Compilations, sources: Sources) -> tuple[RootReport, ...]:

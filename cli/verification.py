@@ -41,6 +41,8 @@ class Run:
     failures: dict[str, str] = field(default_factory=dict)
     """Defects of the tool itself, by the folder of the job."""
     evidence: list[PartEvidence] = field(default_factory=list)
+    torch: str = ""
+    """The version of torch that everything ran with."""
 
     def reason(self, job: Job) -> str | None:
         """Why there is nothing, or not everything, of a job."""
@@ -135,7 +137,7 @@ class Verifier:
                 click.echo(f"vllm-lint: {note}", err=True)
             folder = (self._given.trace_dir or pool.scratch).absolute()
             placed = [msgspec.structs.replace(j, folder=str(folder / _folder(i, j))) for i, j in enumerate(jobs)]
-            run = Run(placed)
+            run = Run(placed, torch=pool.torch)
             with Progress(len(placed)) as progress:
                 for job, result in pool.completed(placed):
                     if isinstance(result, WorkerError):

@@ -11,7 +11,7 @@ import msgspec
 from vllm_lint.analyzer.engine import CheckResult
 from vllm_lint.analyzer.findings import Finding, Root
 from vllm_lint.cli.errors import Failure
-from vllm_lint.cli.rule_facts import rule_facts
+from vllm_lint.cli.rule_facts import rule_facts, without_rules_of_other_versions
 from vllm_lint.cli.verification import Run, Verifier, say_more, sources_of
 from vllm_lint.cli.verify import vllm_job
 from vllm_lint.runtime_verifier.jobs import Job
@@ -80,7 +80,8 @@ def verified(result: CheckResult, verifier: Verifier, base: Path) -> CheckResult
         return replace(result, findings=tuple(_not_run(f, {}, None, targets) for f in result.findings))
     with verifier.run(targets.jobs) as run:
         sources = sources_of(run.evidence, base, [file.path for file in result.files])
-        joined = target_join.join(result.findings, run.evidence, rule_facts(), sources)
+        joined = target_join.join(result.findings, run.evidence, rule_facts(run.torch), sources)
+        joined = without_rules_of_other_versions(joined, run.torch)
         say_more(run)
         reasons = _reasons(run, targets)
         return replace(result, findings=tuple(_not_run(f, reasons, run, targets) for f in joined))

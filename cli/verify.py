@@ -72,7 +72,7 @@ def command(
     if not jobs:
         raise Failure("nothing to verify: name a target, an architecture with --arch, or --all")
     with verifier.run(jobs) as run:
-        found = target_verdicts.find(run.evidence, rule_facts(), sources_of(run.evidence, plan.settings.base))
+        found = target_verdicts.find(run.evidence, rule_facts(run.torch), sources_of(run.evidence, plan.settings.base))
         is_wanted = wanted(plan)
         reasons = [(job.target, reason) for job in run.jobs if (reason := run.reason(job))]
         result = CheckResult(

@@ -46,7 +46,8 @@ def rule_page(rule: type[Rule]) -> str:
         **severities,
         "Fix": meta.fix,
         "Proof": meta.proof,
-        "Status": f"{meta.status}, since {meta.since}",
+        "Stage": str(meta.lifecycle),
+        **({"Once named": ", ".join(meta.former)} if meta.former else {}),
         "Holds for": f"torch {meta.torch}",
         "Graph-break ids of torch": ", ".join(meta.graph_breaks) or "none",
     }
@@ -63,10 +64,11 @@ def rule_table() -> str:
     """All rules in code order, a line each."""
     rows = "\n".join(
         f"| [{rule.meta.code}](rules/{rule.meta.code}.md) | {rule.meta.name} | {rule.meta.promise.value} "
-        f"| {rule.meta.severity.value} | {rule.summary()} |"
+        f"| {rule.meta.severity.value} | {rule.meta.stage.value} | {rule.summary()} |"
         for rule in RULES
     )
-    return f"# Rules\n\n| code | name | promise | severity | what it flags |\n|---|---|---|---|---|\n{rows}\n"
+    head = "| code | name | promise | severity | stage | what it flags |\n|---|---|---|---|---|---|"
+    return f"# Rules\n\n[Stages](versioning.md) say what a release may change about a rule.\n\n{head}\n{rows}\n"
 
 
 def help_page() -> str:

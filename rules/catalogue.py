@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vllm_lint.analyzer.lifecycle import Stage
 from vllm_lint.analyzer.rule import Rule
 from vllm_lint.rules.dynamic_shape.batch_size_branch import BatchSizeBranch
 from vllm_lint.rules.dynamic_shape.batch_size_divisibility import BatchSizeDivisibility
@@ -47,13 +48,14 @@ RULES: tuple[type[Rule], ...] = (
 def find(selector: str) -> tuple[type[Rule], ...]:
     """Rules that `selector` names: a code, a kebab-case name, a code prefix such as `VL2`, or `ALL`.
 
-    Returns an empty tuple if it names none. Opt-in rules are named by code or name only.
+    Returns an empty tuple if it names none. Opt-in and removed rules are named by code or name only.
     """
-    exact = tuple(rule for rule in RULES if selector in (rule.meta.code, rule.meta.name))
+    exact = tuple(rule for rule in RULES if rule.meta.is_named(selector))
     if exact:
         return exact
     is_prefix = selector.startswith("VL") and selector[2:].isdigit() and len(selector) < len("VL000")
     if not is_prefix and selector not in ("ALL", "VL"):
         return ()
     prefix = selector if is_prefix else ""
-    return tuple(rule for rule in RULES if rule.meta.code.startswith(prefix) and not rule.meta.opt_in)
+    of_prefix = (rule for rule in RULES if rule.meta.code.startswith(prefix))
+    return tuple(rule for rule in of_prefix if not rule.meta.opt_in and rule.meta.stage is not Stage.REMOVED)

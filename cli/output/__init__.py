@@ -44,6 +44,8 @@ class Context:
     """The folder that the paths in findings are relative to."""
     width: int | None = None
     """Columns of the terminal; None if the text goes elsewhere and need not fit."""
+    asleep: int = 0
+    """How many rules in preview were selected and did not run."""
 
     @cached_property
     def rule_by_code(self) -> dict[str, type[Rule]]:

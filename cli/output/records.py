@@ -18,29 +18,31 @@ from vllm_lint.cli.output.summary import checked_files
 VERSION = 1
 
 
-def render_json(result: CheckResult, context: Context) -> Iterator[str]:  # noqa: ARG001  of all renderers
+def render_json(result: CheckResult, context: Context) -> Iterator[str]:
     """One object."""
     document = {
         "version": VERSION,
-        "findings": [finding_record(finding) for finding in result.findings],
+        "findings": [finding_record(finding, context) for finding in result.findings],
         "errors": [msgspec.to_builtins(error) for error in result.errors],
         "summary": summary_record(result),
     }
     yield json.dumps(document, indent=2)
 
 
-def render_jsonl(result: CheckResult, context: Context) -> Iterator[str]:  # noqa: ARG001
+def render_jsonl(result: CheckResult, context: Context) -> Iterator[str]:
     """One object a line, told apart by `type`; the summary comes last."""
     for finding in result.findings:
-        yield json.dumps({"type": "finding", **finding_record(finding)})
+        yield json.dumps({"type": "finding", **finding_record(finding, context)})
     for error in result.errors:
         yield json.dumps({"type": "error", **msgspec.to_builtins(error)})
     yield json.dumps({"type": "summary", "version": VERSION, **summary_record(result)})
 
 
-def finding_record(finding: Finding) -> dict[str, Any]:
-    """A finding; spans of steps and edits are laid out like the finding's own."""
+def finding_record(finding: Finding, context: Context) -> dict[str, Any]:
+    """A finding with the stage of its rule; spans of steps and edits are laid out like the finding's own."""
     record: dict[str, Any] = msgspec.to_builtins(finding)
+    rule = context.rule_by_code.get(finding.code)
+    record["stage"] = rule.meta.stage.value if rule else None
     record["steps"] = [_step_record(step) for step in finding.steps]
     record["fixes"] = [
         {"title": fix.title, "safety": fix.safety, "edits": [_edit_record(edit) for edit in fix.edits]}

@@ -89,6 +89,9 @@ def _descriptor(rule: type[Rule]) -> dict[str, Any]:
         "properties": {
             "tags": ["torch.compile", f"promise-{meta.promise.value}"],
             "problem.severity": _PROBLEM_SEVERITY[meta.severity],
+            "stage": meta.stage.value,
+            "since": meta.lifecycle.since,
+            "torch": meta.torch,
         },
     }
 

@@ -32,7 +32,9 @@ def summary_line(result: CheckResult, context: Context) -> str:
     hidden = f" ({result.suppressed} suppressed)" if result.suppressed else ""
     scope = f"{plural(checked_files(result), 'file')}, {plural(len(result.roots), 'compiled root')}"
     if not counts:
-        return f"{style.good('No findings')}{hidden}: {scope}"
+        # Whoever has findings has enough to do, and where nothing is compiled more rules find no more.
+        more = f" ({plural(context.asleep, 'more rule')} with --preview)" if context.asleep and result.roots else ""
+        return f"{style.good('No findings')}{hidden}: {scope}{more}"
     found = [style.severity(kind, plural(counts[kind], kind.value)) for kind in Severity if counts[kind]]
     words = found[0] if len(found) == 1 else f"{', '.join(found[:-1])} and {found[-1]}"
     return f"Found {words}{hidden} in {scope}"

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from vllm_lint.analyzer.events import Event, SizeDivision
 from vllm_lint.analyzer.findings import Promise, Severity
+from vllm_lint.analyzer.lifecycle import Lifecycle
 from vllm_lint.analyzer.rule import Meta, Report, Rule
 from vllm_lint.rules.dynamic_shape.family import ONLY_VLLM
 
@@ -69,6 +70,7 @@ class BatchSizeDivisibility(Rule):
         promise=Promise.ALL_SIZES,
         severity=Severity.ERROR,
         proof="shape-guard, check-lost, wrong-answer, replay-failed, runtime-assert, unbacked-error",
+        lifecycle=Lifecycle(stable="0.1.0"),
         contracts=ONLY_VLLM,
     )
     events: ClassVar[tuple[type[Event], ...]] = (SizeDivision,)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from vllm_lint.analyzer.events import Event, SizeSpecialization
 from vllm_lint.analyzer.findings import Promise, Severity
+from vllm_lint.analyzer.lifecycle import Lifecycle
 from vllm_lint.analyzer.rule import Meta, Report, Rule
 from vllm_lint.rules.dynamic_shape.family import ONLY_VLLM
 
@@ -89,6 +90,7 @@ class BatchSizeSpecialization(Rule):
         promise=Promise.ALL_SIZES,
         severity=Severity.ERROR,
         proof="specialized",
+        lifecycle=Lifecycle(stable="0.1.0"),
         contracts=ONLY_VLLM,
     )
     events: ClassVar[tuple[type[Event], ...]] = (SizeSpecialization,)

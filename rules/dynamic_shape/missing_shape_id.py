@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from vllm_lint.analyzer.events import Event, InputsCombined
 from vllm_lint.analyzer.findings import Promise, Severity, Step
+from vllm_lint.analyzer.lifecycle import Lifecycle
 from vllm_lint.analyzer.rule import Meta, Report, Rule
 from vllm_lint.rules.dynamic_shape.family import ONLY_VLLM
 from vllm_lint.rules.wording import quoted
@@ -69,6 +70,7 @@ class MissingShapeId(Rule):
         promise=Promise.ALL_SIZES,
         severity=Severity.WARNING,
         proof="unbacked-error",
+        lifecycle=Lifecycle(stable="0.1.0"),
         torch=">=2.11",
         contracts=ONLY_VLLM,
     )

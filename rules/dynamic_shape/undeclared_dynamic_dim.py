@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from vllm_lint.analyzer.events import Argument, Event, RootDeclared
 from vllm_lint.analyzer.findings import Confidence, Promise, Severity
+from vllm_lint.analyzer.lifecycle import Lifecycle
 from vllm_lint.analyzer.rule import Meta, Report, Rule
 from vllm_lint.rules.dynamic_shape.family import ONLY_VLLM
 
@@ -80,6 +81,7 @@ class UndeclaredDynamicDim(Rule):
         promise=Promise.ALL_SIZES,
         severity=Severity.ERROR,
         proof="specialized, wrong-answer, decorator-error",
+        lifecycle=Lifecycle(stable="0.1.0"),
         contracts=ONLY_VLLM,
     )
     events: ClassVar[tuple[type[Event], ...]] = (RootDeclared,)

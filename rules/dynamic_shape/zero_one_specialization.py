@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from vllm_lint.analyzer.events import Event, SizeDecision
 from vllm_lint.analyzer.findings import Promise, Severity
+from vllm_lint.analyzer.lifecycle import Lifecycle
 from vllm_lint.analyzer.rule import Meta, Report, Rule
 from vllm_lint.rules.dynamic_shape.family import ONLY_VLLM, condition, only_one_token
 from vllm_lint.rules.wording import construct
@@ -70,6 +71,7 @@ class ZeroOneSpecialization(Rule):
         promise=Promise.ALL_SIZES,
         severity=Severity.ERROR,
         proof="wrong-answer",
+        lifecycle=Lifecycle(stable="0.1.0"),
         contracts=ONLY_VLLM,
     )
     events: ClassVar[tuple[type[Event], ...]] = (SizeDecision,)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from vllm_lint.analyzer.events import DataDecision, Event
 from vllm_lint.analyzer.findings import Promise, Severity
+from vllm_lint.analyzer.lifecycle import Lifecycle
 from vllm_lint.analyzer.rule import Meta, Report
 from vllm_lint.rules.graph_break.family import GraphBreakRule
 from vllm_lint.rules.wording import construct
@@ -81,6 +82,7 @@ class DataDependentBranch(GraphBreakRule):
         promise=Promise.CAPTURE,
         severity=Severity.ERROR,
         proof="data-dependent, graph-break",
+        lifecycle=Lifecycle(stable="0.1.0"),
         graph_breaks=("GB0033",),
     )
     events: ClassVar[tuple[type[Event], ...]] = (DataDecision,)

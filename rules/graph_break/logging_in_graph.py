@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from vllm_lint.analyzer.events import Event, LibraryCall
 from vllm_lint.analyzer.findings import Promise, Severity
+from vllm_lint.analyzer.lifecycle import Lifecycle
 from vllm_lint.analyzer.rule import Meta, Report
 from vllm_lint.rules.graph_break.family import GraphBreakRule, kind_of_call, report_call
 
@@ -70,6 +71,7 @@ class LoggingInGraph(GraphBreakRule):
         promise=Promise.CAPTURE,
         severity=Severity.ERROR,
         proof="graph-break",
+        lifecycle=Lifecycle(stable="0.1.0"),
         graph_breaks=("GB0007", "GB0291", "GB6215"),
     )
     events: ClassVar[tuple[type[Event], ...]] = (LibraryCall,)

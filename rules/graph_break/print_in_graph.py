@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from vllm_lint.analyzer.events import Event, LibraryCall
 from vllm_lint.analyzer.findings import Promise, Severity
+from vllm_lint.analyzer.lifecycle import Lifecycle
 from vllm_lint.analyzer.rule import Meta, Report
 from vllm_lint.rules.graph_break.family import GraphBreakRule, kind_of_call, report_call
 
@@ -63,6 +64,7 @@ class PrintInGraph(GraphBreakRule):
         promise=Promise.CAPTURE,
         severity=Severity.ERROR,
         proof="graph-break",
+        lifecycle=Lifecycle(stable="0.1.0"),
         graph_breaks=("GB0059", "GB0088", "GB0156", "GB6053"),
     )
     events: ClassVar[tuple[type[Event], ...]] = (LibraryCall,)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from vllm_lint.analyzer.events import Event, TensorTruth
 from vllm_lint.analyzer.findings import Promise, Severity
+from vllm_lint.analyzer.lifecycle import Lifecycle
 from vllm_lint.analyzer.rule import Meta, Report
 from vllm_lint.rules.graph_break.family import GraphBreakRule
 from vllm_lint.rules.wording import construct
@@ -79,6 +80,7 @@ class TensorTruthValue(GraphBreakRule):
         promise=Promise.CAPTURE,
         severity=Severity.ERROR,
         proof="graph-break, data-dependent",
+        lifecycle=Lifecycle(stable="0.1.0"),
         graph_breaks=("GB0170",),
     )
     events: ClassVar[tuple[type[Event], ...]] = (TensorTruth,)

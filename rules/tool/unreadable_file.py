@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from vllm_lint.analyzer.events import Event, FileProblem
 from vllm_lint.analyzer.findings import Promise, Severity
+from vllm_lint.analyzer.lifecycle import Lifecycle
 from vllm_lint.analyzer.rule import Meta, Report, Rule
 
 
@@ -54,6 +55,7 @@ class UnreadableFile(Rule):
         promise=Promise.TOOL,
         severity=Severity.ERROR,
         proof="static only, because the file never reaches Python",
+        lifecycle=Lifecycle(stable="0.1.0"),
     )
     events: ClassVar[tuple[type[Event], ...]] = (FileProblem,)
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from vllm_lint.analyzer.events import Event, UnresolvedRoot
 from vllm_lint.analyzer.findings import Promise, Severity
+from vllm_lint.analyzer.lifecycle import Lifecycle
 from vllm_lint.analyzer.rule import Meta, Report, Rule
 
 
@@ -55,6 +56,7 @@ class UnresolvedCompiledRoot(Rule):
         promise=Promise.TOOL,
         severity=Severity.ERROR,
         proof="static only, because there is nothing to capture",
+        lifecycle=Lifecycle(stable="0.1.0"),
     )
     events: ClassVar[tuple[type[Event], ...]] = (UnresolvedRoot,)
 

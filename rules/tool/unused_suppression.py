@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from vllm_lint.analyzer.events import Event, SuppressionProblem
 from vllm_lint.analyzer.findings import Edit, Fix, Promise, Severity
+from vllm_lint.analyzer.lifecycle import Lifecycle
 from vllm_lint.analyzer.rule import Meta, Report, Rule
 
 
@@ -50,6 +51,7 @@ class UnusedSuppression(Rule):
         promise=Promise.TOOL,
         severity=Severity.WARNING,
         proof="static only, because comments are not part of the program",
+        lifecycle=Lifecycle(stable="0.1.0"),
         fix="safe",
     )
     events: ClassVar[tuple[type[Event], ...]] = (SuppressionProblem,)

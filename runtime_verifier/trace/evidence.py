@@ -145,6 +145,8 @@ class TraceEvidence:
     def __init__(self, process: int = 0, is_users: Callable[[str], bool] | None = None) -> None:
         self.process = process
         self.compilations: list[Compilation] = []
+        self.torch = ""
+        """The version of torch that wrote the trace; torch 2.13 is the first to say."""
         self.strings: dict[int, str] = {}
         """The interned strings: paths."""
         self.events = 0
@@ -184,6 +186,9 @@ class TraceEvidence:
         if isinstance(event, te.DescribeSource):
             self._last_source = event.source
             self._marked[event.source] = self._tensors.get((event.describer_id, event.id), frozenset())
+            return
+        if isinstance(event, te.Artifact) and event.name == "torch_version":
+            self.torch = _read_version(payload) or self.torch
             return
         compilation = self._compilation(event, context)
         if compilation is None:
@@ -349,3 +354,11 @@ def _read_reasons(payload: str) -> list[str]:
     except msgspec.DecodeError:
         found = payload.splitlines()
     return [readable_source(reason.partition("  #")[0].strip()) for reason in found if reason.strip()]
+
+
+def _read_version(text: str) -> str:
+    """The version in a `torch_version` artifact, empty if there is none."""
+    try:
+        return str(msgspec.json.decode(text.encode(), type=dict[str, Any]).get("pytorch_version", ""))
+    except msgspec.DecodeError:
+        return ""

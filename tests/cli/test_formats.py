@@ -49,7 +49,7 @@ def test_json_has_exactly_the_documented_fields(tmp_path: Path) -> None:
     assert document["version"] == 1
     for record in document["findings"]:
         assert record.keys() == POSITION | {
-            *("code", "name", "severity", "confidence", "promise"),
+            *("code", "name", "severity", "confidence", "promise", "stage"),
             *("message", "help", "root", "steps", "fixes", "verdict", "evidence"),
         }
         assert all(step.keys() == POSITION | {"message"} for step in record["steps"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from vllm_lint.analyzer.findings import Promise
-from vllm_lint.analyzer.rule import DOC_HEADINGS, Rule
+from vllm_lint.analyzer.lifecycle import Lifecycle, Stage
+from vllm_lint.analyzer.rule import DOC_HEADINGS, Meta, Rule
 from vllm_lint.rules.catalogue import RULES, find
 
 ROOT = Path(__file__).parent.parent.parent
@@ -33,7 +35,8 @@ each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.meta.co
 def test_table_is_in_code_order_without_twins() -> None:
     codes = [rule.meta.code for rule in RULES]
     assert codes == sorted(set(codes))
-    assert len({rule.meta.name for rule in RULES}) == len(RULES)
+    words = [word for rule in RULES for word in (rule.meta.code, rule.meta.name, *rule.meta.former)]
+    assert len(set(words)) == len(words)
 
 
 @each_rule
@@ -43,13 +46,44 @@ def test_metadata(rule: type[Rule]) -> None:
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)+", meta.name)
     assert not meta.name.startswith(("no-", "use-"))
     assert meta.promise in FAMILIES[meta.code[2]]
-    assert Version(meta.since) <= Version(version("vllm-lint"))
-    assert meta.status in {"preview", "stable", "deprecated"}
+    assert_is_possible(meta)
     assert meta.fix in {"none", "safe", "unsafe", "sometimes"}
-    SpecifierSet(meta.torch)
+    assert SpecifierSet(meta.torch).contains("2.13.0") == meta.holds_for("2.13.0")
     assert meta.contracts
     assert not meta.proof.startswith("static only") or re.match(r"static only, because \w+", meta.proof)
     assert find(meta.code) == find(meta.name) == (rule,)
+    assert all(find(word) == (rule,) for word in meta.former)
+
+
+def assert_is_possible(meta: Meta) -> None:
+    """Stages follow each other, none begins in the future, and a rule that goes says what takes its place."""
+    history = meta.lifecycle.history
+    versions = [Version(text) for text in history.values()]
+    assert versions == sorted(set(versions))
+    assert versions[-1] <= Version(version("vllm-lint"))
+    goes = {Stage.DEPRECATED, Stage.REMOVED} & history.keys()
+    assert bool(goes) == bool(meta.lifecycle.replaced_by)
+    for successor in find(meta.lifecycle.replaced_by):
+        assert successor.meta.stage in {Stage.PREVIEW, Stage.STABLE}
+    assert not goes or find(meta.lifecycle.replaced_by)
+
+
+@pytest.mark.parametrize(
+    "lifecycle",
+    [
+        Lifecycle(preview="99.0"),
+        Lifecycle(preview="0.1.0", stable="0.1.0"),
+        Lifecycle(preview="0.2.0", stable="0.1.0"),
+        Lifecycle(deprecated="0.1.0"),
+        Lifecycle(deprecated="0.1.0", replaced_by="VL999"),
+        Lifecycle(stable="0.1.0", replaced_by="VL201"),
+        Lifecycle(),
+    ],
+)
+def test_an_impossible_lifecycle_is_noticed(lifecycle: Lifecycle) -> None:
+    meta = replace(find("VL201")[0].meta, lifecycle=lifecycle)
+    with pytest.raises((AssertionError, IndexError)):
+        assert_is_possible(meta)
 
 
 @each_rule

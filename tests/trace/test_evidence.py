@@ -156,3 +156,12 @@ def test_sizes_that_come_in_fours_break_only_what_a_multiple_of_four_breaks(
     compilation.units = {"x.size(0)": 4}
     (judgement,) = judge(compilation)
     assert judgement.fails_at[:3] == fails_at
+
+
+def test_the_version_of_torch_is_read_where_the_log_has_it() -> None:
+    evidence = TraceEvidence()
+    header = {"artifact": {"name": "torch_version", "encoding": "json"}}
+    for payload in ("{", '{"pytorch_version": "2.13.0+cpu", "oss": true}', "{}"):
+        evidence.add(header, payload)
+    assert evidence.torch == "2.13.0+cpu"
+    assert evidence.compilations == []
