@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 
-from vllm_lint.analyzer import decisions, operators, torch_calls
+from vllm_lint.analyzer import decisions, operators, registering, torch_calls
 from vllm_lint.analyzer.calls import Call, Handler
 from vllm_lint.analyzer.context import Context, Frame
 from vllm_lint.analyzer.events import LibraryCall
@@ -24,6 +24,7 @@ from vllm_lint.analyzer.values import (
     Mapping,
     Method,
     Parent,
+    Partial,
     Sequence,
     Shape,
     Static,
@@ -466,6 +467,8 @@ def call_method(
         return _parent_method(call, receiver)
     if isinstance(receiver, Layer):
         return _layer_method(call, receiver)
+    if isinstance(receiver, Partial):
+        return registering.on_operator(call, receiver)
     if isinstance(receiver, Shape):
         return operators.numel(context, receiver.tensor, node, frame) if name == "numel" else call.plain()  # type: ignore[arg-type]
     if isinstance(receiver, Int) and name in ("bit_length", "__index__") and receiver.size.depends:
@@ -582,6 +585,8 @@ def _layer_method(call: Call, receiver: Layer) -> Value:
     if receiver.name == "logging.Logger":
         call.report(f"logging.Logger.{call.name}")
         return Static("logging", "bool") if call.name in ("isEnabledFor", "hasHandlers", "getEffectiveLevel") else NONE
+    if receiver.name == registering.LIBRARY:
+        return registering.on_library(call, receiver)
     if call.name == "forward":
         return call.context.call(receiver, call.args, call.kwargs, call.node, call.frame)
     if receiver.name.startswith("torch.nn."):

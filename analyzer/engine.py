@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from vllm_lint.analyzer import discovery
 from vllm_lint.analyzer.cache import Cache
 from vllm_lint.analyzer.facts import FileFacts, RootReport
-from vllm_lint.analyzer.findings import Finding, ToolError
+from vllm_lint.analyzer.findings import Finding, Promise, ToolError
 from vllm_lint.analyzer.judge import Judge
 from vllm_lint.analyzer.memory import Memory
 from vllm_lint.analyzer.project import Project
@@ -107,7 +107,9 @@ def check(settings: Settings, rules: Sequence[type[Rule]]) -> CheckResult:
     ]
     errors = dict.fromkeys([*judge.errors, *(error for fact in facts for error in fact.errors), *cache.errors])
     return CheckResult(
-        findings=tuple(sorted((f for f in findings if f.path in names or f.root is None), key=lambda f: f.sort_key)),
+        findings=tuple(
+            sorted((f for f in findings if f.path in names or f.promise is Promise.TOOL), key=lambda f: f.sort_key)
+        ),
         errors=tuple(errors),
         files=tuple(sorted(reports, key=lambda r: r.path)),
         roots=tuple(sorted((r for fact in facts for r in fact.roots), key=lambda r: r.root)),

@@ -156,3 +156,50 @@ class LibraryCall(RegionEvent):
     name: str
     tensor: bool = False
     token: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """A parameter of a custom operator or of one of its implementations.
+
+    `type` is that of the schema ("Tensor", "int", "Tensor[]", "int?", ...), empty if it is not known; `default` is
+    written as in the source, None where there is none.
+    """
+
+    name: str
+    type: str
+    default: str | None
+    written: bool = False
+    """Whether the operator declares to write to it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Implementation:
+    """A function that implements a custom operator. `parameters` is None where it takes any."""
+
+    name: str
+    span: Span
+    parameters: tuple[Parameter, ...] | None
+    is_empty: bool
+    """Whether its body does nothing and returns nothing."""
+    raises: bool
+    """Whether its body does nothing but raise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatorRegistered(Event):
+    """A custom operator that the file registers, or gives a fake implementation; `span` is where.
+
+    `parameters` is None where the schema is not known. `returns` are the types of the results, None if not known.
+    `defined` says that the file defines the operator, `composite` that it needs no fake implementation.
+    """
+
+    name: str
+    parameters: tuple[Parameter, ...] | None
+    returns: tuple[str, ...] | None
+    real: tuple[Implementation, ...]
+    fakes: tuple[Implementation, ...]
+    defined: bool
+    composite: bool
+    undecided: bool
+    """Whether a part of the registration could not be read."""

@@ -11,7 +11,7 @@ import ast
 from collections.abc import Hashable, Iterable
 from dataclasses import replace
 
-from vllm_lint.analyzer import builtin_calls, operators, special_calls
+from vllm_lint.analyzer import builtin_calls, operators, registering, special_calls
 from vllm_lint.analyzer.calls import Call
 from vllm_lint.analyzer.context import Frame, path_to
 from vllm_lint.analyzer.findings import Step
@@ -209,6 +209,8 @@ class Interpreter(Objects):
         outer = self._start_recording()
         value: Value = function
         for decorator, name in zip(reversed(node.decorator_list), self._decorators(function.info, frame), strict=False):
+            if not self.quiet:
+                registering.decorate(self, function, decorator, name, frame)
             if name in _OPAQUE:
                 value = Partial(_OPAQUE_FUNCTION, (function,), ())
                 break

@@ -21,6 +21,10 @@ class Judge:
         self._best: dict[tuple[object, ...], Finding] = {}
         self.errors: set[ToolError] = set()
 
+    def hears(self, event: type[Event]) -> bool:
+        """Whether a rule wants to hear of such events."""
+        return event in self._listeners
+
     def add(self, event: Event, root: Root | None) -> None:
         """Judge one event seen under `root`."""
         for rule in self._listeners.get(type(event), ()):

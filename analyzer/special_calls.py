@@ -10,7 +10,15 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from vllm_lint.analyzer import builtin_calls, einops_calls, operators, torch_calls, untraceable, vllm_layers
+from vllm_lint.analyzer import (
+    builtin_calls,
+    einops_calls,
+    operators,
+    registering,
+    torch_calls,
+    untraceable,
+    vllm_layers,
+)
 from vllm_lint.analyzer.calls import Call, Handler
 from vllm_lint.analyzer.context import Context, Frame
 from vllm_lint.analyzer.events import LibraryCall
@@ -155,7 +163,7 @@ CALLS: dict[str, Handler] = {
     "vllm.model_executor.layers.utils.PPMissingLayer": _missing_layer,
     f"{CUSTOM_OP}.dispatch_forward": dispatch_forward,
     "vllm.model_executor.utils.set_weight_attrs": _nothing,
-    "vllm.utils.torch_utils.direct_register_custom_op": _nothing,
+    registering.DIRECT: registering.register,
 }
 
 
@@ -371,5 +379,6 @@ _LIBRARY: dict[str, Handler] = {
     "collections.OrderedDict": _empty_mapping,
     **dict.fromkeys(("einops.rearrange", "einops.reduce", "einops.repeat"), einops_calls.call_einops),
     "torch.distributed.all_reduce": _nothing,
+    **registering.HANDLERS,
     "vllm.logger.init_logger": _logger,
 }

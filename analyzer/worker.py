@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vllm_lint.analyzer import roots
+from vllm_lint.analyzer import declarations, roots
 from vllm_lint.analyzer.discovery import display_name
 from vllm_lint.analyzer.events import Event, FileProblem, InputsCombined, UnresolvedRoot
 from vllm_lint.analyzer.facts import FileFacts, RootReport
@@ -87,6 +87,7 @@ class Worker:
         elif isinstance(source, SourceFile):
             facts.has_suppressions = worth_a_look(source.text)
             self._examine_roots(facts, path)
+            self._examine_declarations(facts, path, source.text)
         self._examine_declared(facts, path)
         facts.findings = self._judge.findings()
         facts.errors += sorted(self._judge.errors, key=lambda e: e.message)
@@ -101,6 +102,22 @@ class Worker:
             return
         for compiled in roots.find_roots(self._interpreter, module):
             self._take(fact, compiled)
+
+    def _examine_declarations(self, fact: FileFacts, path: Path, text: str) -> None:
+        """What the file declares outside its roots."""
+        surveys = declarations.surveys_of(text, self._judge.hears)
+        module = self._project.module_at(path) if surveys else None
+        if module is None:
+            return
+        self._root = None
+        self._interpreter.world = World()
+        for survey in surveys:
+            try:
+                for event in survey.look(self._interpreter, module):
+                    self._hear(event)
+            except RecursionError:
+                message = "gave up on what it declares outside compiled code: it nests too deeply"
+                fact.errors.append(ToolError(message, path=fact.path))
 
     def _examine_declared(self, fact: FileFacts, path: Path) -> None:
         """Roots that the settings declare and this file defines; one that no file defines falls to the first file."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vllm_lint.analyzer.lifecycle import Stage
 from vllm_lint.analyzer.rule import Rule
+from vllm_lint.rules.custom_operator.missing_fake import MissingFake
 from vllm_lint.rules.dynamic_shape.batch_size_branch import BatchSizeBranch
 from vllm_lint.rules.dynamic_shape.batch_size_divisibility import BatchSizeDivisibility
 from vllm_lint.rules.dynamic_shape.batch_size_specialization import BatchSizeSpecialization
@@ -42,6 +43,7 @@ RULES: tuple[type[Rule], ...] = (
     BatchSizeDivisibility,  # VL204
     UndeclaredDynamicDim,  # VL205
     MissingShapeId,  # VL206
+    MissingFake,  # VL301
 )
 
 

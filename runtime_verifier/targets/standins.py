@@ -132,6 +132,29 @@ def init_logger(name: str) -> logging.Logger:
     return logger
 
 
+_library: torch.library.Library | None = None
+
+
+def direct_register_custom_op(
+    op_name: str,
+    op_func: Callable[..., Any],
+    mutates_args: list[str] | None = None,
+    fake_impl: Callable[..., Any] | None = None,
+    target_lib: torch.library.Library | None = None,
+    dispatch_key: str | None = None,
+    tags: tuple[torch.Tag, ...] = (),
+) -> None:
+    """Register an operator as `vllm.utils.torch_utils.direct_register_custom_op` does, for the CPU."""
+    global _library
+    if target_lib is None:
+        target_lib = _library = _library or torch.library.Library("vllm", "FRAGMENT")
+    schema = torch.library.infer_schema(op_func, mutates_args=mutates_args or [])
+    target_lib.define(op_name + schema, tags=tags)
+    target_lib.impl(op_name, op_func, dispatch_key=dispatch_key or "CPU")
+    if fake_impl is not None:
+        target_lib._register_fake(op_name, fake_impl)
+
+
 _MODULES: dict[str, dict[str, Any]] = {
     "vllm": {},
     "vllm.compilation": {},
@@ -146,6 +169,8 @@ _MODULES: dict[str, dict[str, Any]] = {
         "is_forward_context_available": lambda: _forward_context is not None,
     },
     "vllm.logger": {"init_logger": init_logger},
+    "vllm.utils": {},
+    "vllm.utils.torch_utils": {"direct_register_custom_op": direct_register_custom_op},
     "vllm.sequence": {"IntermediateTensors": IntermediateTensors},
 }
 

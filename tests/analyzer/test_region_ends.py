@@ -12,10 +12,11 @@ from tests.analyzer.programs import HEAD, check_model, check_program
 ENDS = {
     "torch.ops": """
         def act(x):
-            return x if x.shape[0] > 8 else -x
+            return x.clone() if x.shape[0] > 8 else -x
 
         torch.library.define("pkg::act", "(Tensor x) -> Tensor")
         torch.library.impl("pkg::act", "CPU", act)
+        torch.library.register_fake("pkg::act", torch.empty_like)
 
         @support_torch_compile
         class Model(nn.Module):
@@ -29,6 +30,10 @@ ENDS = {
             print("not traced")
             return x.clone() if x.shape[0] > 8 else -x
 
+        @act.register_fake
+        def act_fake(x: torch.Tensor) -> torch.Tensor:
+            return torch.empty_like(x)
+
         @support_torch_compile
         class Model(nn.Module):
             def forward(self, x: torch.Tensor):
@@ -40,7 +45,7 @@ ENDS = {
 
         def act(x: torch.Tensor) -> torch.Tensor:
             print("not traced")
-            return x if x.shape[0] > 8 else -x
+            return x.clone() if x.shape[0] > 8 else -x
 
         def act_fake(x: torch.Tensor) -> torch.Tensor:
             return x.new_empty(x.shape[1], x.shape[0])

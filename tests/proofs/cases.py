@@ -31,6 +31,7 @@ _PLAIN = {
     "unbacked error": "unbacked-error",
     "runtime assert when unbacked": "runtime-assert",
     "host sync in graph": "graph-sync",
+    "capture fails": "capture-failed",
     "decorator raises": "decorator-error",
 }
 

@@ -329,7 +329,8 @@ def quantize(x):
 if {condition}:
     @torch.library.custom_op('own::quantize', mutates_args=())
     def quantize_fast(x: torch.Tensor) -> torch.Tensor:
-        return x
+        return x.clone()
+    quantize_fast.register_fake(torch.empty_like)
 """
 
 
