@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping as MappingType
 
 from vllm_lint.analyzer import operators
@@ -27,6 +28,8 @@ _ONE_DIMENSIONAL = {"input_ids", "positions", "position_ids", "token_type_ids", 
 #: How arguments end that vLLM passes as tensors with one element.
 _SCALAR_ENDING = "max_seqlen"
 _TENSOR_ATTRIBUTES = {"shape", "size", "dtype", "device", "view", "reshape", "to", "unsqueeze", "ndim", "dim", "numel"}
+
+_WRITTEN_DIM = re.compile(r"(\w+)=(-?\d+)")
 
 #: Dimension to shape id, "" where it has none.
 Dims = dict[int, str]
@@ -71,6 +74,12 @@ def inferred_dims(interpreter: Interpreter, function: FunctionInfo) -> dict[str,
         if len(names) == 1 and names <= _RECOGNISED:
             found[parameter.arg] = {0: ""}
     return found
+
+
+def written_dims(text: str) -> dict[str, Dims] | None:
+    """The dims of `a=0, b=-1)`, the end of a root that the user declares; none if it is empty, None if it is wrong."""
+    found = {name: {int(dim): ""} for name, dim in _WRITTEN_DIM.findall(text)}
+    return found if re.fullmatch(rf"({_WRITTEN_DIM.pattern},?\s*)*\)" if text else "", text) else None
 
 
 def tensor_dims(interpreter: Interpreter, function: FunctionInfo, *, method: bool) -> dict[str, Dims]:

@@ -70,12 +70,19 @@ def find_roots(interpreter: Interpreter, module: ModuleInfo) -> Iterator[Compile
 
 
 def find_declared(interpreter: Interpreter, name: str) -> CompiledRoot | UnresolvedRoot:
-    """A root that the user declares as `package.module:Class`, `package.module:function` or a method of a class."""
-    module_name, _, attribute = name.partition(":")
+    """A root that the user declares as `package.module:Class`, `package.module:function` or a method of a class.
+
+    `package.module:Class(input_ids=1)` says which dimensions are dynamic.
+    """
+    module_name, _, rest = name.partition(":")
+    attribute, _, given = rest.partition("(")
     module = interpreter.project.module(module_name) if module_name else None
     span = Span(module.source.name if module else module_name, 1, 1, 1, 1)
     if not module_name or not attribute:
         return UnresolvedRoot(span=span, name=name, reason="a root is written as `package.module:Name`")
+    dims = root_inputs.written_dims(given)
+    if dims is None:
+        return UnresolvedRoot(span=span, name=name, reason="dynamic dimensions are written as `Name(argument=1)`")
     if module is None:
         return UnresolvedRoot(span=span, name=name, reason=f"no module {module_name} among the source roots")
     found, *inner = attribute.split(".")
@@ -86,7 +93,7 @@ def find_declared(interpreter: Interpreter, name: str) -> CompiledRoot | Unresol
         if isinstance(option, Class) and _method(interpreter, option.cls, "forward") is None:
             return UnresolvedRoot(span=span, name=name, reason=f"{attribute} has no forward")
         for function, owner, _ in _compiled_functions(interpreter, option):
-            return _declared_root(interpreter, function, owner)
+            return _declared_root(interpreter, function, owner, dims)
     return UnresolvedRoot(span=span, name=name, reason=f"{module_name} defines no class or function {attribute}")
 
 
@@ -176,10 +183,12 @@ def _vllm_root(
     return CompiledRoot(_root(function, cls, Contract.VLLM), function, cls, event)
 
 
-def _declared_root(interpreter: Interpreter, function: FunctionInfo, owner: ClassInfo | None) -> CompiledRoot:
-    """A root that the user vouches for: every tensor is dynamic, and no decorator can be wrong."""
+def _declared_root(
+    interpreter: Interpreter, function: FunctionInfo, owner: ClassInfo | None, dims: dict[str, root_inputs.Dims]
+) -> CompiledRoot:
+    """A root that the user vouches for: without `dims` every tensor is dynamic, and no decorator can be wrong."""
     method = owner is not None and not _is_static(function)
-    dims = root_inputs.tensor_dims(interpreter, function, method=method)
+    dims = dims or root_inputs.tensor_dims(interpreter, function, method=method)
     event = RootDeclared(
         span=_class_span(owner) if owner else _span(function),
         class_name=owner.name if owner else function.name,

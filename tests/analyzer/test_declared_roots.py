@@ -65,6 +65,8 @@ def test_declared_root_has_dynamic_inputs(tmp_path: Path) -> None:
         ("model", "package.module:Name"),
         ("model:", "package.module:Name"),
         (":Model", "package.module:Name"),
+        ("model:Empty(x)", "`Name(argument=1)`"),
+        ("model:Empty(x=1", "`Name(argument=1)`"),
     ],
 )
 def test_declared_root_that_is_not_there(tmp_path: Path, name: str, reason: str) -> None:
@@ -93,3 +95,20 @@ def test_method_as_declared_root(tmp_path: Path) -> None:
             """
     }
     check_program(tmp_path, files, roots=("model:Model.encode", "model:Model.embed"))
+
+
+def test_dimensions_of_a_declared_root(tmp_path: Path) -> None:
+    files = {
+        "model.py": """\
+            import torch
+
+            class Model:
+                def forward(self, ids: torch.Tensor, mask: torch.Tensor):
+                    if ids.shape[0] > 8:
+                        ids = -ids
+                    if ids.shape[1] > 8:  # expect: VL201
+                        ids = -ids
+                    return ids if mask.shape[0] > 8 else mask
+            """,
+    }
+    check_program(tmp_path, files, roots=("model:Model(ids=1)",))
