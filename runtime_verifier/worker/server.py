@@ -46,6 +46,7 @@ class _Server:
         self._children: dict[int, _Child] = {}
         self._inductor_warm = False
         self._vllm_warm = False
+        self._transformers_warm = False
 
     def serve(self) -> None:
         _control_process(_PR_SET_CHILD_SUBREAPER, 1)
@@ -88,6 +89,11 @@ class _Server:
 
             warm_up_vllm()
             self._vllm_warm = True
+        if request.job.provider == "transformers" and not self._transformers_warm:
+            from vllm_lint.runtime_verifier.worker.warmup import warm_up_transformers
+
+            warm_up_transformers()
+            self._transformers_warm = True
         reader, writer = os.pipe()
         server = os.getpid()
         pid = os.fork()

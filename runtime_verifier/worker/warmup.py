@@ -34,6 +34,17 @@ def warm_up_vllm() -> None:
     assert vllm_regions.regions is not None
 
 
+def warm_up_transformers() -> None:
+    """Import what every model of transformers imports, which takes 2 s."""
+    try:
+        import transformers.generation
+        import transformers.modeling_utils
+        from transformers import AutoModel
+    except ImportError:
+        return  # said by the job, which meets the same error
+    assert transformers.generation and transformers.modeling_utils and AutoModel
+
+
 def _compile(backend: str) -> None:
     compiled = torch.compile(lambda x: x.cumsum(0) * 2, fullgraph=True, dynamic=False, backend=backend)
     x = torch.randn(16, 8)
