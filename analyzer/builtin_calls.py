@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from dataclasses import replace
 
 from vllm_lint.analyzer import decisions, operators, registering, torch_calls
 from vllm_lint.analyzer.calls import Call, Handler
@@ -550,7 +551,9 @@ def _module_method(call: Call, receiver: Instance) -> Value:
     if call.name in ("register_buffer", "register_parameter", "add_module", "register_module"):
         name = str(call.first.value) if len(call.args) > 1 and isinstance(call.first, Const) else None
         if name is not None and name not in receiver.attributes:
-            call.context.set_attribute(receiver, name, call.args[1])
+            buffer = call.args[1]  # it goes where the module goes
+            value = replace(buffer, memory="") if isinstance(buffer, Tensor) else buffer
+            call.context.set_attribute(receiver, name, value)
         return NONE
     if call.name in ("to", "cuda", "cpu", "half", "float", "bfloat16", "eval", "train", "requires_grad_", "apply"):
         return receiver

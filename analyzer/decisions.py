@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 
 from vllm_lint.analyzer.context import Context, Frame
-from vllm_lint.analyzer.events import DataDecision, InputsCombined, SizeDecision, SizeSpecialization, TensorTruth
+from vllm_lint.analyzer.events import (
+    DataDecision,
+    Event,
+    HostSync,
+    InputsCombined,
+    SizeDecision,
+    SizeSpecialization,
+    TensorTruth,
+)
 from vllm_lint.analyzer.sizes import Condition, Size
 from vllm_lint.analyzer.source import Located
 from vllm_lint.analyzer.values import (
@@ -58,6 +67,13 @@ def _asks_for_layout(condition: Condition) -> bool:
 def emit_data(context: Context, node: Located, frame: Frame, value: Value, form: str) -> None:
     """Report a decision on a scalar that was read out of a tensor."""
     context.emit(DataDecision, node, frame, value, form=form)
+
+
+def without_decided(events: Iterable[Event]) -> Iterator[Event]:
+    """`events` without the reads of data that lead to a decision, which stops the capture."""
+    told = list(events)
+    decided = {s.span for e in told if isinstance(e, DataDecision) and e.form != "assert" for s in e.steps}
+    return (e for e in told if not isinstance(e, HostSync) or e.span not in decided)
 
 
 def emit_tensor(context: Context, node: Located, frame: Frame, value: Tensor, form: str) -> None:

@@ -147,6 +147,23 @@ class DataDecision(RegionEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class HostSync(RegionEvent):
+    """A tensor on the device of which the host needs the values, or how many there are.
+
+    `form` is "scalar", "list", "copy" (to the CPU), "length" (of `nonzero` and the like), "mask" or "mask write".
+    `number` is what is read: "int", "float", "bool", or "" where that is not known.
+    """
+
+    form: str
+    number: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostCopy(RegionEvent):
+    """A tensor that is kept on the CPU, not pinned, and is copied to the device."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class LibraryCall(RegionEvent):
     """A call of something that is not part of the program, by its dotted name: `builtins.print`, `time.time`.
 

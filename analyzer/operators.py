@@ -11,12 +11,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import reduce
 
-from vllm_lint.analyzer import decisions, vllm_layers
+from vllm_lint.analyzer import decisions, host_calls, vllm_layers
 from vllm_lint.analyzer.context import Context, Frame
 from vllm_lint.analyzer.events import SizeDivision, SizeSpecialization
 from vllm_lint.analyzer.sizes import Condition, Size
 from vllm_lint.analyzer.source import Located
 from vllm_lint.analyzer.values import (
+    HOST,
+    HOST_DATA,
     NONE,
     UNKNOWN,
     Choice,
@@ -122,12 +124,20 @@ def derived(shape: Iterable[Size] | None, *sources: Value, dtype: str = "", exac
     tensors = [s for s in sources if isinstance(s, Tensor)]
     return Tensor(
         None if shape is None else tuple(shape),
-        dtype,
+        dtype or ("float" if any(t.dtype == "float" for t in tensors) else ""),
         exact=exact and all(t.exact for t in tensors),
         unbacked=any(t.unbacked for t in tensors),
+        memory=memory_of(tensors),
         trail=next((t for t in map(trail_of, sources) if t), None),
         inputs=frozenset[str]().union(*(inputs_of(s) for s in sources)),
     )
+
+
+def memory_of(tensors: list[Tensor]) -> str:
+    """Where the result of an operation on `tensors` is: on the CPU if all of them are."""
+    if not tensors or not all(t.memory for t in tensors):
+        return ""
+    return HOST_DATA if any(t.memory == HOST_DATA for t in tensors) else HOST
 
 
 def strided(tensor: Tensor, *, active: bool = True) -> Tensor:
@@ -206,7 +216,8 @@ def numel(context: Context, tensor: Tensor, node: ast.expr, frame: Frame) -> Val
 def drop_dimension(tensor: Tensor) -> Tensor:
     """One row of a tensor."""
     shape = tensor.shape[1:] if tensor.shape else (() if tensor.shape == () else None)
-    return derived(shape, Tensor(trail=tensor.trail, inputs=tensor.inputs, exact=tensor.exact), dtype=tensor.dtype)
+    source = Tensor(exact=tensor.exact, memory=tensor.memory, trail=tensor.trail, inputs=tensor.inputs)
+    return derived(shape, source, dtype=tensor.dtype)
 
 
 def tensor_attribute(context: Context, tensor: Tensor, name: str, node: Located, frame: Frame) -> Value:
@@ -219,6 +230,8 @@ def tensor_attribute(context: Context, tensor: Tensor, name: str, node: Located,
         return strided(derived((*tensor.shape[:-2], tensor.shape[-1], tensor.shape[-2]), tensor))
     if name in ("data", "real", "imag"):
         return tensor
+    if name == "device" and tensor.memory:
+        return host_calls.CPU
     if name in ("dtype", "device", "layout", "is_cuda", "is_cpu", "requires_grad", "itemsize", "is_sparse", "grad_fn"):
         return Static(f"tensor.{name}", "bool" if name.startswith(("is_", "requires")) else "")
     if name in ("T", "mT", "H"):
@@ -289,18 +302,21 @@ def matmul(left: Value, right: Value) -> Value:
 # Indexing
 
 
-def index_tensor(context: Context, tensor: Tensor, node: ast.Subscript, frame: Frame) -> Value:
-    """`tensor[...]`."""
+def index_tensor(
+    context: Context, tensor: Tensor, node: ast.Subscript, frame: Frame, stored: Value | None = None
+) -> Value:
+    """`tensor[...]`, or `tensor[...] = stored`."""
     elements = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
     indices = [e if isinstance(e, ast.Slice) else context.evaluate(e, frame) for e in elements]
     mask = next((i for i in indices if isinstance(i, Tensor) and (i.dtype == "bool" or i.unbacked)), None)
     if mask is not None:
+        _select(context, tensor, mask, stored, node, frame)
         trail = context.step(
             mask if mask.trail else tensor, node, frame, f"`{context.text(node, frame)}` selects by data"
         )
         trail = trail or Trail(frame.module.source.span(node), f"`{context.text(node, frame)}` selects by data")
         rest = tensor.shape[1:] if tensor.shape else None
-        return Tensor(None if rest is None else (some(), *rest), unbacked=True, trail=trail)
+        return Tensor(None if rest is None else (some(), *rest), unbacked=True, memory=tensor.memory, trail=trail)
     if tensor.shape is None:
         for index in indices:
             if isinstance(index, ast.Slice):
@@ -345,8 +361,21 @@ def index_tensor(context: Context, tensor: Tensor, node: ast.Subscript, frame: F
         (t for t in (tensor.trail, *(trail_of(i) for i in indices if not isinstance(i, ast.Slice))) if t), None
     )
     opened = tensor.open and (axis <= 1 or Const(...) in indices)
-    item = Tensor(tuple(result), tensor.dtype, opened, exact, trail=trail, inputs=inputs)
+    item = Tensor(tuple(result), tensor.dtype, opened, exact, memory=tensor.memory, trail=trail, inputs=inputs)
     return strided(item, active=(cut or tensor.strided) and not used_tensor)
+
+
+def _select(context: Context, tensor: Tensor, mask: Tensor, stored: Value | None, node: Located, frame: Frame) -> None:
+    """Report `tensor[mask]` with a mask of truth values, of which the host has to know how many are true.
+
+    Measured on a GPU: to write one number to all places needs no count, to write rows does.
+    """
+    if mask.dtype != "bool":
+        return
+    if stored is None:
+        host_calls.sync(context, tensor, node, frame, "mask", exact=mask.exact)
+    elif isinstance(stored, Tensor) and stored.shape and product(stored.shape) != ONE:
+        host_calls.sync(context, tensor, node, frame, "mask write", exact=stored.exact and not stored.open)
 
 
 def _slice_bounds(context: Context, node: ast.Slice, frame: Frame) -> list[Value | None]:

@@ -92,7 +92,7 @@ class Statements(Conditions):
     def _assign_item(self, target: ast.Subscript, value: Value, frame: Frame) -> None:
         receiver = self.evaluate(target.value, frame)
         if isinstance(receiver, Tensor):
-            operators.index_tensor(self, receiver, target, frame)
+            operators.index_tensor(self, receiver, target, frame, stored=value)
             return
         if isinstance(target.slice, ast.Slice):
             return

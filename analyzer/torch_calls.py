@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeAlias
 
-from vllm_lint.analyzer import decisions, operators
+from vllm_lint.analyzer import decisions, host_calls, operators
 from vllm_lint.analyzer.calls import Call
 from vllm_lint.analyzer.context import Context, Frame
 from vllm_lint.analyzer.events import LibraryCall, SizeDivision
@@ -35,7 +35,6 @@ from vllm_lint.analyzer.values import (
     Shape,
     Static,
     Tensor,
-    Trail,
     Unbacked,
     Unknown,
     Value,
@@ -111,7 +110,8 @@ def call_torch(
         return choice(call_torch(context, name, [o, *args[1:]], kwargs, node, frame) for o in tensors)
     call = TorchCall(context, name, args, kwargs, node, frame)
     if name in _FUNCTIONS:
-        return _FUNCTIONS[name](call)
+        result = _FUNCTIONS[name](call)
+        return host_calls.made(call, result) if name in _MAKERS else result
     if name.startswith("nn.") and short[:1].isupper():
         return _layer(short, args, kwargs)
     if short in _FUNCTIONS and name.startswith(("nn.functional.", "_C._nn.", "special.", "fft.", "linalg.")):
@@ -140,43 +140,10 @@ def call_tensor_method(
     return handler(TorchCall(context, name, [tensor, *args], kwargs, node, frame))
 
 
-# Methods that read data
-
-
-def _reads_data(kind: str) -> Handler:
-    def handler(call: TorchCall) -> Value:
-        span = call.frame.module.source.span(call.node)
-        text = f"`{call.context.text(call.node, call.frame)}` reads a value out of a tensor"
-        trail = call.tensor.trail.then(span, text) if call.tensor.trail else Trail(span, text)
-        return Unbacked(kind, trail)
-
-    return handler
-
-
-def _tolist(call: TorchCall) -> Value:
-    return Sequence("list", None, _reads_data("int")(call))
-
-
-def _data_sized(call: TorchCall) -> Value:
-    """nonzero, unique, masked_select: the first dimension comes from data."""
-    span = call.frame.module.source.span(call.node)
-    text = f"`{call.context.text(call.node, call.frame)}` has a length that comes from data"
-    trail = call.tensor.trail.then(span, text) if call.tensor.trail else Trail(span, text)
-    rank = 1
-    if call.name.endswith("nonzero") and call.tensor.shape is not None:
-        rank = 2
-    result = Tensor((some(),) * rank, unbacked=True, trail=trail)
-    if call.kwargs.get("as_tuple") == TRUE or call.name.endswith("where"):
-        return Sequence("tuple", None, Tensor((some(),), unbacked=True, trail=trail))
-    if any(call.kwargs.get(k) == TRUE for k in ("return_inverse", "return_counts")):
-        return Sequence("tuple", None, result)
-    return result
-
-
 def _repeat_interleave(call: TorchCall) -> Value:
     repeats = call.argument(1, "repeats")
     if isinstance(repeats, Tensor) and call.argument(3, "output_size") == NONE:
-        return _data_sized(call)
+        return host_calls.data_sized(call)
     shape = call.tensor.shape
     axis = call.axis(2, None)
     count = as_size(repeats)
@@ -187,7 +154,7 @@ def _repeat_interleave(call: TorchCall) -> Value:
 
 def _where(call: TorchCall) -> Value:
     if len(call.args) == 1:
-        return _data_sized(call)
+        return host_calls.data_sized(call)
     return operators.elementwise(call.context, call.args, call.node, call.frame)
 
 
@@ -412,11 +379,12 @@ def _gather(call: TorchCall) -> Value:
 def _reduce(call: TorchCall) -> Value:
     shape = call.tensor.shape
     dims = call.argument(1, "dim", call.kwargs.get("axis", NONE))
-    dtype = "bool" if call.name.rpartition(".")[2] in ("any", "all") else ""
+    name = call.name.rpartition(".")[2]
+    dtype = "bool" if name in ("any", "all") else host_calls.result_dtype(name, call.tensor.dtype)
     if isinstance(dims, Tensor):  # torch.maximum-like use of max and min
         return operators.elementwise(call.context, [call.tensor, dims], call.node, call.frame)
     if dims == NONE:
-        return derived((), Tensor(trail=call.tensor.trail), dtype=dtype)
+        return derived((), Tensor(trail=call.tensor.trail, memory=call.tensor.memory), dtype=dtype)
     wanted = [dims] if not isinstance(dims, Sequence) else list(dims.items or [UNKNOWN])
     if shape is None or not all(isinstance(d, Const) and isinstance(d.value, int) for d in wanted):
         return _paired(call, call.result(None, dtype=dtype, exact=False))
@@ -671,6 +639,10 @@ def _equal(call: TorchCall) -> Value:
     return Static("equal", "bool")
 
 
+def _device(call: TorchCall) -> Value:
+    return host_calls.CPU if host_calls.is_cpu(call.argument(0, "type")) else Static("torch.device()", "device")
+
+
 def _compile(call: TorchCall) -> Value:
     """`torch.compile(f)`: another region; what is called through it is followed as part of this one."""
     target = call.args[0] if call.args else call.kwargs.get("model")
@@ -728,19 +700,7 @@ _SAME_NAMES = [
     "contiguous",
     "clone",
     "detach",
-    "to",
     "type",
-    "float",
-    "half",
-    "bfloat16",
-    "double",
-    "int",
-    "long",
-    "bool",
-    "short",
-    "cuda",
-    "cpu",
-    "pin_memory",
     "requires_grad_",
     "abs",
     "neg",
@@ -914,12 +874,14 @@ _REDUCTIONS = [
     "nanmean",
 ]
 
+_DATA_SIZED_NAMES = ("nonzero", "unique", "unique_consecutive", "masked_select", "argwhere", "bincount")
+
 _METHODS: dict[str, Handler] = {
     **dict.fromkeys(_SAME_NAMES, _same),
     **dict.fromkeys(_ELEMENTWISE_NAMES, _elementwise),
     **dict.fromkeys(_COMPARISON_NAMES, _boolean),
     **dict.fromkeys(_REDUCTIONS, _reduce),
-    **dict.fromkeys(("nonzero", "unique", "unique_consecutive", "masked_select", "argwhere", "bincount"), _data_sized),
+    **dict.fromkeys(_DATA_SIZED_NAMES, host_calls.data_sized),
     **dict.fromkeys(("view", "reshape"), _view),
     **dict.fromkeys(("view_as", "reshape_as", "expand_as", "type_as"), _like_second),
     **dict.fromkeys(("transpose", "swapaxes", "swapdims", "transpose_"), _transpose),
@@ -966,13 +928,21 @@ _METHODS: dict[str, Handler] = {
     "data_ptr": lambda call: some_int(),
     "storage_offset": lambda call: some_int(),
     "__len__": _length,
-    "item": _reads_data("number"),
-    "tolist": _tolist,
-    "numpy": _same,
+    "item": host_calls.read_number,
+    "tolist": host_calls.read_list,
+    "numpy": host_calls.to_array,
+    "to": host_calls.to,
+    "cpu": host_calls.to_cpu,
+    "cuda": host_calls.to_device,
+    "pin_memory": host_calls.pin,
+    **dict.fromkeys(host_calls.CONVERSIONS, host_calls.convert),
     "linear": _linear,
     "pad": _pad,
     "one_hot": _one_hot,
 }
+
+#: Functions that make a tensor out of none, where `device` says.
+_MAKERS = {"zeros", "ones", "empty", "rand", "randn", "full", "arange", "linspace", "tensor", "as_tensor"}
 
 _FUNCTIONS: dict[str, Handler] = {
     **dict.fromkeys(("zeros", "ones", "empty", "rand", "randn"), _creation(0)),
@@ -994,6 +964,8 @@ _FUNCTIONS: dict[str, Handler] = {
     "pad": _pad,
     "nn.functional.one_hot": _one_hot,
     "compile": _compile,
+    "device": _device,
+    "from_numpy": host_calls.from_array,
     "compiler.disable": lambda call: Partial(Static("disabled"), (), ()),
     "_check": _check,
     "_check_is_size": _check,

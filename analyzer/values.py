@@ -162,13 +162,15 @@ class Tensor:
     """Whether the first dimension is a size that comes from data."""
     strided: bool = False
     """Whether it is a view that is known not to be contiguous, save for single rows."""
+    memory: str = ""
+    """`HOST` or `HOST_DATA` where it is known to be on the CPU; else it is taken to be on the device."""
     trail: Trail | None = field(default=None, compare=False)
     inputs: frozenset[str] = frozenset()
 
     @property
     def key(self) -> Hashable:
         """What equality is decided by."""
-        flags = (self.open, self.exact, self.parameter, self.unbacked, self.strided)
+        flags = (self.open, self.exact, self.parameter, self.unbacked, self.strided, self.memory)
         return ("tensor", self.shape, self.dtype, flags, self.inputs)
 
     @property
@@ -486,6 +488,9 @@ Value = Union[
     Choice,
 ]
 
+#: Memory of a tensor that is computed on the CPU, and of one that is kept there from before the forward.
+HOST, HOST_DATA = "host", "host data"
+
 NONE = Const(None)
 TRUE = Const(True)
 FALSE = Const(False)
@@ -647,6 +652,7 @@ def _merge_tensors(values: list[Value]) -> list[Value]:
         exact,
         parameter=all(t.parameter for t in tensors),
         unbacked=any(t.unbacked for t in tensors),
+        memory=tensors[0].memory if len({t.memory for t in tensors}) == 1 else "",
         trail=merged.trail,
         inputs=merged.inputs.union(*(t.inputs for t in tensors)),
     )

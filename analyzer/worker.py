@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vllm_lint.analyzer import declarations, roots
+from vllm_lint.analyzer import decisions, declarations, roots
 from vllm_lint.analyzer.discovery import display_name
 from vllm_lint.analyzer.events import Event, FileProblem, InputsCombined, UnresolvedRoot
 from vllm_lint.analyzer.facts import FileFacts, RootReport
@@ -143,7 +143,7 @@ class Worker:
         except RecursionError:
             fact.errors.append(ToolError(f"gave up on {compiled.root.name}: it nests too deeply", path=fact.path))
         recording = self._interpreter.recording
-        for event in recording.told():
+        for event in decisions.without_decided(recording.told()):
             self._hear(event)
         functions = list(self._interpreter.function_bits.things(recording.functions))
         fact.reached |= {f.module.source.name for f in functions if isinstance(f, FunctionInfo)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vllm_lint.analyzer.lifecycle import Stage
 from vllm_lint.analyzer.rule import Rule
+from vllm_lint.rules.cuda_graph.host_sync_in_graph import HostSyncInGraph
 from vllm_lint.rules.custom_operator.missing_fake import MissingFake
 from vllm_lint.rules.dynamic_shape.batch_size_branch import BatchSizeBranch
 from vllm_lint.rules.dynamic_shape.batch_size_divisibility import BatchSizeDivisibility
@@ -44,6 +45,7 @@ RULES: tuple[type[Rule], ...] = (
     UndeclaredDynamicDim,  # VL205
     MissingShapeId,  # VL206
     MissingFake,  # VL301
+    HostSyncInGraph,  # VL401
 )
 
 

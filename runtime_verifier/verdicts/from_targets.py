@@ -22,7 +22,7 @@ from vllm_lint.runtime_verifier.outcomes import (
 )
 from vllm_lint.runtime_verifier.trace.evidence import Compilation
 from vllm_lint.runtime_verifier.verdicts import from_traces as verdicts
-from vllm_lint.runtime_verifier.verdicts.from_traces import ZERO_ONE, RuleFacts, Shown, Sources
+from vllm_lint.runtime_verifier.verdicts.from_traces import HOST_SYNC, ZERO_ONE, RuleFacts, Shown, Sources
 from vllm_lint.runtime_verifier.verdicts.target_evidence import PartEvidence
 
 Difference = Union[WrongAnswer, CheckLost, ReplayFailed]
@@ -117,7 +117,7 @@ def _shown(part: Part) -> Iterator[Shown]:
         # What a CUDA graph could record has lost its syncs to the compiler.
         if isinstance(outcome, GraphSync) and not part.graphed:
             yield Shown(
-                "host-sync-in-graph",
+                HOST_SYNC,
                 _stack(outcome.place, part),
                 f"`{outcome.operator}` makes the GPU wait for the host, and was captured into the graph",
                 f"the graph calls `{outcome.operator}`{refused}",

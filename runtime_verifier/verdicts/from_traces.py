@@ -17,6 +17,7 @@ from vllm_lint.runtime_verifier.trace.size_guards import Judgement, judge
 
 BRANCH, SPECIALIZED, ZERO_ONE, DIVISIBILITY, DATA_BRANCH = "VL201", "VL202", "VL203", "VL204", "VL102"
 UNDECLARED, MISSING_SHAPE_ID = "VL205", "VL206"
+HOST_SYNC = "VL401"
 #: Code of a capture that failed for a reason that is neither a break with an id of torch's nor about sizes.
 FAILED = "capture-failed"
 #: Dynamo leaves the capture of a function that holds nothing to capture; eager runs it, and nothing is lost.

@@ -10,7 +10,14 @@ from vllm_lint.analyzer.findings import Finding, Verdict
 from vllm_lint.runtime_verifier.outcomes import DataDependent, Part
 from vllm_lint.runtime_verifier.verdicts import from_targets as target_verdicts
 from vllm_lint.runtime_verifier.verdicts import trace_join
-from vllm_lint.runtime_verifier.verdicts.from_traces import MISSING_SHAPE_ID, UNDECLARED, ZERO_ONE, RuleFacts, Sources
+from vllm_lint.runtime_verifier.verdicts.from_traces import (
+    HOST_SYNC,
+    MISSING_SHAPE_ID,
+    UNDECLARED,
+    ZERO_ONE,
+    RuleFacts,
+    Sources,
+)
 from vllm_lint.runtime_verifier.verdicts.target_evidence import PartEvidence
 
 Judged = tuple[Verdict, str]
@@ -107,7 +114,15 @@ def _undeclared(finding: Finding, evidence: PartEvidence, sources: Sources) -> l
     return []
 
 
+def _host_sync(finding: Finding, evidence: PartEvidence, sources: Sources) -> list[Judged]:
+    """A sync that Dynamo captured and the compiler removed is no harm; where nothing was recorded nobody can tell."""
+    if evidence.part.graphed and _is_traced(finding, evidence, sources):
+        return [("refuted", "CUDA recorded the compiled forward")]
+    return []
+
+
 _JUDGES: dict[str, Callable[[Finding, PartEvidence, Sources], list[Judged]]] = {
+    HOST_SYNC: _host_sync,
     ZERO_ONE: _zero_one,
     UNDECLARED: _undeclared,
     MISSING_SHAPE_ID: _shape_id,

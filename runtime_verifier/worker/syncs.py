@@ -44,13 +44,19 @@ def _copies_to_host(node: torch.fx.Node, name: str) -> bool:
 
 
 def _selects(node: torch.fx.Node, name: str) -> bool:
-    """Whether it is `where` with the condition alone, or `x[mask]` with a boolean mask; to fill it needs no count."""
+    """Whether it is `where` with the condition alone, or `x[mask]` with a boolean mask; one number needs no count."""
     if name == "where":
         return len(node.args) + len(node.kwargs) == 1
     if name not in ("getitem", "setitem") or len(node.args) < 2:
         return False
-    if name == "setitem" and not isinstance(node.args[2], torch.fx.Node):
+    if name == "setitem" and not _holds_several(node.args[2]):
         return False
     keys = node.args[1] if isinstance(node.args[1], tuple) else (node.args[1],)
     examples = (k.meta.get("example_value") for k in keys if isinstance(k, torch.fx.Node))
     return any(isinstance(e, torch.Tensor) and e.dtype == torch.bool for e in examples)
+
+
+def _holds_several(value: object) -> bool:
+    """Whether what is written to `x[mask]` is a tensor of more than one element."""
+    example = value.meta.get("example_value") if isinstance(value, torch.fx.Node) else None
+    return isinstance(example, torch.Tensor) and any(not isinstance(n, int) or n != 1 for n in example.shape)

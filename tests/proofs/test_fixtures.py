@@ -11,7 +11,15 @@ import pytest
 from tests.proofs.cases import FIXTURES, Case, Claim, all_cases, cases_in, expected_lines
 from vllm_lint.analyzer.rule import Rule
 from vllm_lint.rules.catalogue import RULES
-from vllm_lint.runtime_verifier.outcomes import DataDependent, GraphBreak, Place, Result, ShapeGuard, Specialized
+from vllm_lint.runtime_verifier.outcomes import (
+    DataDependent,
+    GraphBreak,
+    GraphSync,
+    Place,
+    Result,
+    ShapeGuard,
+    Specialized,
+)
 from vllm_lint.runtime_verifier.proofs import declared, shown
 
 FLAGGED = [c for c in all_cases() if c.path.stem.startswith("flagged")]
@@ -85,7 +93,7 @@ def _places(result: Result) -> list[Place]:
     for outcome in result.outcomes:
         if isinstance(outcome, ShapeGuard):
             places += outcome.stack[-1:]
-        elif isinstance(outcome, (GraphBreak, DataDependent, Specialized)) and outcome.place is not None:
+        elif isinstance(outcome, (GraphBreak, GraphSync, DataDependent, Specialized)) and outcome.place is not None:
             places.append(outcome.place)
     return places
 

@@ -11,7 +11,7 @@ BRANCH, SPECIALIZED, ZERO_ONE, DIVISIBILITY = "VL201", "VL202", "VL203", "VL204"
 TENSOR, DATA, PRINT, LOG, UNTRACEABLE = "VL101", "VL102", "VL103", "VL104", "VL105"
 #: The encoder without a defect has these: its patches come in groups of four.
 IN_FOURS = (DIVISIBILITY, BRANCH)
-SYNC, STATE, REBOUND = "host-sync-in-graph", "step-state-in-graph", "buffer-rebinding"
+SYNC, STATE, REBOUND = "VL401", "step-state-in-graph", "buffer-rebinding"
 MUTATES, ALIASES, DISAGREES = "undeclared-mutation", "output-aliases-input", "fake-disagrees"
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.trace import logs
@@ -109,7 +111,17 @@ def test_state_that_steps_change_is_blamed_on_the_line_that_read_it(tmp_path: Pa
 
 def test_a_sync_in_the_graph_is_reported(tmp_path: Path, sources: Sources) -> None:
     (finding,) = target_verdicts.find([evidence(tmp_path, GraphSync("item", at(tmp_path, 6)))], rule_facts(), sources)
-    assert (finding.line, finding.promise, finding.verdict) == (6, Promise.REPLAYABLE, "confirmed")
+    assert (finding.code, finding.line, finding.promise) == ("VL401", 6, Promise.REPLAYABLE)
+    assert finding.verdict == "confirmed"
+
+
+def test_a_forward_that_cuda_recorded_refutes_a_sync(tmp_path: Path, sources: Sources) -> None:
+    part = evidence(tmp_path, trace=graph(tmp_path, 4, 7))
+    (unknown,) = target_join.join([static("VL401", 5)], [part], rule_facts(), sources)
+    assert unknown.verdict == "not run"
+    recorded = replace(part, part=msgspec.structs.replace(part.part, graphed=(7,)))
+    (refuted,) = target_join.join([static("VL401", 5)], [recorded], rule_facts(), sources)
+    assert (refuted.verdict, refuted.evidence) == ("refuted", ("Arch, Model: CUDA recorded the compiled forward",))
 
 
 def test_a_difference_at_one_token_is_blamed_on_the_decision_about_one(tmp_path: Path, sources: Sources) -> None:
