@@ -44,7 +44,7 @@ def emit_size(
     changes_at = value.condition.changes_at()
     if changes_at is None or context.immaterial or value.condition.is_unsettled:
         return
-    across = _across(value.inputs) if _compares_sizes(value.condition) else ()
+    across = _across(value.inputs) if len(value.condition.symbols()) > 1 else ()
     context.emit(
         SizeDecision,
         node,
@@ -175,11 +175,3 @@ def rounded(name: str, left: Value, right: Value) -> tuple[str, Value, Value]:
 
 
 _MIRRORED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
-
-
-def _compares_sizes(condition: Condition) -> bool:
-    """Whether two sizes that both change are compared somewhere in a condition."""
-    sizes = [o for o in condition.operands if isinstance(o, Size)]
-    if sizes:
-        return all(size.depends for size in sizes)
-    return any(_compares_sizes(o) for o in condition.operands if isinstance(o, Condition))

@@ -97,7 +97,7 @@ class SizeDecision(RegionEvent):
 
     `form` is the construct ("if", "while", "assert", "int()", ...); `changes_at` are token counts with the rarer
     answer among those tried; `only_raises` means that one arm does nothing but raise, so that a check is lost.
-    `across_inputs` names the inputs when sizes of two inputs without a common shape id are compared. `layout` means
+    `across_inputs` names the inputs when different sizes of several inputs are compared. `layout` means
     that it is not the size that is asked for but whether a view is contiguous.
     """
 

@@ -108,12 +108,14 @@ def enter(interpreter: Interpreter, compiled: CompiledRoot) -> None:
         receiver = None if _is_static(compiled.function) else interpreter.instance_of(compiled.owner)
     event = compiled.event
     arguments = {a.name: a for a in event.arguments} if event else {}
+    ids = [i for a in arguments.values() if (i := a.dynamic.get(0))]
     kwargs: dict[str, Value] = {}
     for parameter in root_inputs.parameters(compiled.function, method=receiver is not None):
         declared = interpreter.from_annotation(parameter.annotation, home, parameter.arg)
         argument = arguments.get(parameter.arg)
         if event is not None and argument is not None and argument.dynamic:
-            declared = root_inputs.dynamic_value(argument, declared, own_symbol=event.encoder)
+            own_symbol = event.encoder or argument.dynamic.get(0, "") not in ("", *ids[:1])
+            declared = root_inputs.dynamic_value(argument, declared, own_symbol=own_symbol)
         kwargs[parameter.arg] = declared
     function = Function(compiled.function, receiver, compiled.scope, owner)
     interpreter.call_function(function, [], kwargs, compiled.function.node, home)

@@ -273,6 +273,10 @@ class Condition:
         values = [o.evaluate(tokens, seed) for o in self.operands]
         return bool(_COMPARISONS[self.operator](*values))
 
+    def symbols(self) -> frozenset[str]:
+        """Names of the counts that occur."""
+        return frozenset[str]().union(*(o.symbols() for o in self.operands))
+
     @property
     def is_unsettled(self) -> bool:
         """Whether some part is: see `Size.is_unsettled`."""

@@ -9,8 +9,7 @@ from vllm_lint.analyzer.events import Event, SizeDecision
 from vllm_lint.analyzer.findings import Promise, Severity
 from vllm_lint.analyzer.lifecycle import Lifecycle
 from vllm_lint.analyzer.rule import Meta, Report, Rule
-from vllm_lint.rules.dynamic_shape.family import ONLY_VLLM, condition, only_one_token, sizes_in_words
-from vllm_lint.rules.wording import construct, quoted
+from vllm_lint.rules.dynamic_shape.family import ONLY_VLLM, only_one_token, report_decision, sizes_in_words
 
 
 class BatchSizeBranch(Rule):
@@ -24,12 +23,11 @@ class BatchSizeBranch(Rule):
     attributes or cached functions. The finding lists the way from the argument to the decision.
 
     A condition that guards nothing but a `raise`, and an `assert`, is a warning: no answer is wrong, but the check is
-    made
-    for the captured batch and for no other.
+    made for the captured batch and for no other.
 
     It does not flag conditions on static dimensions, ranks and configuration, arithmetic, `min` and `max` of sizes, or
     conditions with one answer for every number of tokens. Conditions that only a batch of one token answers differently
-    are `zero-one-specialization`.
+    are `zero-one-specialization`, and those that compare the lengths of two inputs are `cross-input-size-branch`.
 
     ## Why it matters
 
@@ -85,18 +83,5 @@ class BatchSizeBranch(Rule):
     def check(self, event: Event) -> Iterator[Report]:
         """Report decisions that some batch of two or more tokens answers differently."""
         assert isinstance(event, SizeDecision)
-        if only_one_token(event):
-            return
-        subject = f"lengths of {quoted(event.across_inputs)}" if event.across_inputs else "the number of tokens"
-        if event.only_raises:
-            yield Report(
-                f"check {condition(event)} on {subject} is made for the captured batch and dropped for all others",
-                severity=Severity.WARNING,
-                help=f"{sizes_in_words(event)}; check where the inputs are prepared, or with `torch._check`",
-            )
-        else:
-            yield Report(
-                f"{construct(event.form)} on {subject}: "
-                f"vLLM captures one answer to {condition(event)} and replays it for every batch",
-                help=f"{sizes_in_words(event)}; compute what is right for all, or decide in a custom operator",
-            )
+        if not event.across_inputs and not only_one_token(event):
+            yield report_decision(event, "the number of tokens", sizes_in_words(event))

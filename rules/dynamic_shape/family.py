@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from vllm_lint.analyzer.events import SizeDecision
-from vllm_lint.analyzer.findings import Contract
-from vllm_lint.rules.wording import listed
+from vllm_lint.analyzer.findings import Contract, Severity
+from vllm_lint.analyzer.rule import Report
+from vllm_lint.rules.wording import construct, listed
 
 #: Only vLLM drops guards; elsewhere a guard on the number of tokens compiles once more, which is allowed.
 ONLY_VLLM = frozenset({Contract.VLLM})
@@ -29,3 +30,18 @@ def sizes_in_words(event: SizeDecision) -> str:
     noun = " token" if named == ["1"] else more
     words = ", ".join(named) if "others" in more else listed(named)
     return f"the answer differs at {words}{noun}"
+
+
+def report_decision(event: SizeDecision, subject: str, answers: str) -> Report:
+    """Report a decision on `subject`; less severe where nothing but a check depends on it."""
+    if event.only_raises:
+        return Report(
+            f"check {condition(event)} on {subject} is made for the captured batch and dropped for all others",
+            severity=Severity.WARNING,
+            help=f"{answers}; check where the inputs are prepared, or with `torch._check`",
+        )
+    return Report(
+        f"{construct(event.form)} on {subject}: "
+        f"vLLM captures one answer to {condition(event)} and replays it for every batch",
+        help=f"{answers}; compute what is right for all, or decide in a custom operator",
+    )

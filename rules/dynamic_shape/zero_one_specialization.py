@@ -79,7 +79,7 @@ class ZeroOneSpecialization(Rule):
     def check(self, event: Event) -> Iterator[Report]:
         """Report decisions that every batch but that of one token answers alike."""
         assert isinstance(event, SizeDecision)
-        if not only_one_token(event):
+        if event.across_inputs or not only_one_token(event):
             return
         if event.only_raises:
             yield Report(

@@ -11,10 +11,19 @@ from vllm_lint.analyzer.findings import Finding, Verdict
 from vllm_lint.runtime_verifier.outcomes import Place
 from vllm_lint.runtime_verifier.trace.evidence import Compilation
 from vllm_lint.runtime_verifier.trace.size_guards import judge
-from vllm_lint.runtime_verifier.verdicts.from_traces import BRANCH, DIVISIBILITY, SPECIALIZED, Sources, origin
+from vllm_lint.runtime_verifier.verdicts.from_traces import (
+    ACROSS_INPUTS,
+    BRANCH,
+    DIVISIBILITY,
+    SPECIALIZED,
+    Sources,
+    origin,
+)
 
 #: Rules about constructs that leave an event wherever Dynamo meets them: a graph without one speaks against them.
 _LOUD = frozenset({SPECIALIZED, DIVISIBILITY, "VL101", "VL102", "VL103", "VL104", "VL105"})
+#: Rules about conditions on sizes, which leave a guard.
+_CONDITIONS = (BRANCH, ACROSS_INPUTS)
 Lines = dict[tuple[str, int], str]
 
 
@@ -59,11 +68,11 @@ def _is_about(traced: Finding, static: Finding) -> bool:
 
 
 def _without_proof(finding: Finding, shown: _Shown) -> tuple[Verdict, tuple[str, ...]]:
-    if finding.code not in _LOUD and finding.code != BRANCH:
+    if finding.code not in _LOUD and finding.code not in _CONDITIONS:
         return "not run", ("a trace cannot show this",)
     lines = [(finding.path, line) for line in range(finding.line, finding.end_line + 1)]
     for at in lines:
-        if at in shown.benign and finding.code in (BRANCH, DIVISIBILITY):
+        if at in shown.benign and finding.code in (*_CONDITIONS, DIVISIBILITY):
             return "refuted", (f"{shown.benign[at]}: the condition on this line holds for every size",)
     # A branch may be decided without a guard (statically_known_true), so operations on its line prove nothing.
     for at in lines:
