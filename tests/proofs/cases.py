@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import functools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib import metadata
 from pathlib import Path
 
 from vllm_lint.runtime_verifier.jobs import SIZES, Job
 from vllm_lint.runtime_verifier.outcomes import CheckLost, GraphBreak, Outcome, ReplayFailed, ShapeGuard, WrongAnswer
 from vllm_lint.runtime_verifier.proofs import PROOFS
+from vllm_lint.runtime_verifier.versions import NEWEST_TORCH, Version, parsed
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 _AT_SIZES = {
@@ -38,13 +40,20 @@ _PLAIN = {
 
 @dataclass(frozen=True)
 class Claim:
-    """One `Proof:` line: what Dynamo must show about a case."""
+    """One `Proof:` line: what Dynamo must show about a case; with `before`, what an older torch shows instead."""
 
     proof: str
     kind: type | None = None
     sizes: tuple[int, ...] = ()
     backend: str = "eager"
     break_id: str = ""
+    before: Version | None = None
+
+    @classmethod
+    def on_line(cls, line: str) -> Claim | None:
+        """`Proof: wrong at 1`, or `Proof before torch 2.12: graph break`; None for any other line of a docstring."""
+        found = re.fullmatch(r"Proof(?: before torch (\d+\.\d+))?: (.+)", line)
+        return replace(cls.parse(found[2].strip()), before=parsed(found[1] or "")) if found else None
 
     @classmethod
     def parse(cls, text: str) -> Claim:
@@ -77,7 +86,7 @@ class Case:
     name: str
     line: int
     end_line: int
-    claims: tuple[Claim, ...]
+    all_claims: tuple[Claim, ...]
     guards_harmless: bool
     trace_size: int
     arguments: tuple[str, ...]
@@ -86,6 +95,13 @@ class Case:
     @property
     def id(self) -> str:
         return f"{self.path.parent.name}/{self.path.stem}/{self.name}"
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """What the installed torch must show: the claims about the oldest range of versions that it is in."""
+        bounds = sorted({c.before for c in self.all_claims if c.before is not None and installed_torch() < c.before})
+        bound = bounds[0] if bounds else None
+        return tuple(c for c in self.all_claims if c.before == bound)
 
     @property
     def rule(self) -> str:
@@ -107,6 +123,15 @@ class Case:
         )
 
 
+@functools.cache
+def installed_torch() -> Version:
+    """Of the interpreter that runs the tests; where there is none, nothing is captured and the newest will do."""
+    try:
+        return parsed(metadata.version("torch")) or NEWEST_TORCH
+    except metadata.PackageNotFoundError:
+        return NEWEST_TORCH
+
+
 def cases_in(path: Path) -> list[Case]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     trace_size = 256
@@ -123,7 +148,7 @@ def cases_in(path: Path) -> list[Case]:
 
 def _case(path: Path, node: ast.ClassDef, trace_size: int) -> Case:
     lines = [line.strip() for line in (ast.get_docstring(node) or "").splitlines()]
-    claims = tuple(Claim.parse(t.removeprefix("Proof:").strip()) for t in lines if t.startswith("Proof:"))
+    claims = tuple(claim for claim in map(Claim.on_line, lines) if claim)
     first = min(d.lineno for d in node.decorator_list)
     end = node.end_lineno or first
     arguments = _required_arguments(node)
