@@ -1,14 +1,16 @@
 """Verifies every architecture of vLLM's registry, as `vllm-lint verify --all` does, and writes what came of each.
 
-Usage: python -m benchmarks.verify.registry --out FILE [--only TEXT ...] [--modes MODE ...] [--check FOLDER]
+Usage: python -m benchmarks.verify.registry --out FILE [--evidence FOLDER] [--only TEXT ...] [--check FOLDER]
 
 With `--check`, the static findings on FOLDER (the installed vLLM package) get verdicts from the captures, which are
-counted by rule.
+counted by rule. `--evidence` names the folder that keeps the traces and results, one folder for each architecture;
+one that has a result there is not run again.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime as dt
 import json
 import os
@@ -21,6 +23,7 @@ import tempfile
 import time
 from collections import Counter
 from concurrent.futures import as_completed
+from importlib import metadata
 from pathlib import Path
 from typing import Any, get_args
 
@@ -48,52 +51,73 @@ def main() -> None:
     parser.add_argument("--only", action="append", default=[], help="names that contain this")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--timeout", type=float, default=120, help="seconds for one architecture")
+    parser.add_argument("--evidence", type=Path, help="keep traces and results here")
     parser.add_argument("--check", type=Path, help="folder whose static findings get verdicts")
     parser.add_argument("--beside", type=int, default=0, help="so many captured ones once more, a process for each")
     parser.add_argument("--modes", nargs="+", choices=get_args(Mode), default=["backed"])
     options = parser.parse_args()
     names = [n for n in architectures() if not options.only or any(text in n for text in options.only)]
-    started = time.monotonic()
-    rows: dict[str, dict[str, Any]] = {}
-    evidence: list[PartEvidence] = []
-    with tempfile.TemporaryDirectory(prefix="vllm-lint-") as folder, Pool(options.jobs) as pool:
-        futures = {
-            pool.submit(
-                Job(
-                    target=name,
-                    provider="vllm",
-                    folder=str(Path(folder, name)),
-                    timeout=options.timeout,
-                    memory=8 << 30,  # the default of `vllm-lint verify`
-                    trace_size=TRACE_SIZE,
-                    sizes=SIZES,
-                    modes=tuple(options.modes),
-                    blame=True,
-                )
-            ): name
-            for name in names
-        }
-        for future in as_completed(futures):
-            name = futures[future]
-            if future.exception():
-                row = {"outcome": "tool failed", "reason": str(future.exception()).strip().splitlines()[-1]}
-            else:
-                parts = list(target_evidence.parts(future.result(), Path(folder, name)))
-                evidence += parts
-                row = _row(future.result(), parts)
-            rows[name] = row
-            print(f"{len(rows):3}/{len(names)} {name}: {row['outcome']} {row.get('reason', '')}"[:200], flush=True)
-            versions = {"torch": pool.torch, "python": platform.python_version()}
+    with contextlib.ExitStack() as stack:
+        folder = options.evidence or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vllm-lint-")))
+        rows, evidence = _swept(names, folder, options)
     table = dict(sorted(rows.items()))
-    summary = _summary(table, time.monotonic() - started)
+    summary = _summary(table)
+    versions = {"torch": metadata.version("torch"), "python": platform.python_version()}
+    head = {"date": dt.datetime.now(tz=dt.timezone.utc).date().isoformat(), "versions": versions, "summary": summary}
+
+    def write() -> None:
+        options.out.write_text(json.dumps({**head, "architectures": table}, indent=1) + "\n", encoding="utf-8")
+
+    write()  # what follows may fail, and a sweep is long
     if options.beside:
         chosen = [name for name, row in table.items() if row["outcome"] == "captured"]
         summary["one_process_each"] = _separately(chosen[:: max(1, len(chosen) // options.beside)])
     if options.check:
         summary["static findings"] = _verdicts(options.check, evidence)
-    head = {"date": dt.datetime.now(tz=dt.timezone.utc).date().isoformat(), "versions": versions, "summary": summary}
-    options.out.write_text(json.dumps({**head, "architectures": table}, indent=1) + "\n", encoding="utf-8")
+    write()
     print(json.dumps(summary, indent=1))
+
+
+def _swept(
+    names: list[str], folder: Path, options: argparse.Namespace
+) -> tuple[dict[str, dict[str, Any]], list[PartEvidence]]:
+    """A row for each architecture, and the evidence of all."""
+    rows: dict[str, dict[str, Any]] = {}
+    evidence: list[PartEvidence] = []
+
+    def add(name: str, result: Result) -> None:
+        parts = list(target_evidence.parts(result, folder / name))
+        evidence.extend(parts)
+        rows[name] = _row(result, parts)
+
+    for name in names:
+        if (folder / name / target_evidence.RESULT).exists():
+            add(name, target_evidence.read(folder / name)[0])
+    with Pool(options.jobs) as pool:
+        futures = {pool.submit(_job(name, folder, options)): name for name in names if name not in rows}
+        for future in as_completed(futures):
+            name = futures[future]
+            if future.exception():
+                rows[name] = {"outcome": "tool failed", "reason": str(future.exception()).strip().splitlines()[-1]}
+            else:
+                add(name, future.result())
+            row = rows[name]
+            print(f"{len(rows):3}/{len(names)} {name}: {row['outcome']} {row.get('reason', '')}"[:200], flush=True)
+    return rows, evidence
+
+
+def _job(name: str, folder: Path, options: argparse.Namespace) -> Job:
+    return Job(
+        target=name,
+        provider="vllm",
+        folder=str(folder / name),
+        timeout=options.timeout,
+        memory=8 << 30,  # the default of `vllm-lint verify`
+        trace_size=TRACE_SIZE,
+        sizes=SIZES,
+        modes=tuple(options.modes),
+        blame=True,
+    )
 
 
 def _separately(names: list[str]) -> dict[str, Any]:
@@ -171,7 +195,7 @@ def _module(path: str) -> str:
     return path.rpartition("site-packages/")[2]
 
 
-def _summary(table: dict[str, dict[str, Any]], seconds: float) -> dict[str, Any]:
+def _summary(table: dict[str, dict[str, Any]]) -> dict[str, Any]:
     captured = [row for row in table.values() if row["outcome"] == "captured"]
     times = [row["seconds"] for row in captured]
     memory = [row["peak_mb"] for row in captured]
@@ -181,7 +205,7 @@ def _summary(table: dict[str, dict[str, Any]], seconds: float) -> dict[str, Any]
         "captures": sum(len(row["captured"]) for row in captured),
         "guards": sum(row["guards"] for row in captured),
         "with_findings": sum(bool(row["findings"]) for row in captured),
-        "seconds_total": round(seconds),
+        "seconds_sum": round(sum(row.get("seconds", 0) for row in table.values())),
         "seconds_median": round(statistics.median(times), 2) if times else None,
         "seconds_p90": round(statistics.quantiles(times, n=10)[-1], 2) if len(times) > 1 else None,
         "peak_mb_median": statistics.median(memory) if memory else None,
