@@ -39,7 +39,7 @@ class Plant:
         return str(original), str(copy), line
 
 
-_SYNC = "host-sync-in-graph"
+_SYNC = "VL401"
 
 PLANTS = (
     Plant(
@@ -49,7 +49,7 @@ PLANTS = (
         ("eager", "aot_eager", "inductor", "cudagraph"),
     ),
     Plant("print", "print(x.shape)  # here", "VL103"),
-    Plant("branch on data", "if x.abs().max().item() > 1:  # here\n    x = x / 2", "VL201"),
+    Plant("branch on data", "if x.abs().max().item() > 1:  # here\n    x = x / 2", "VL102"),
     Plant("item", "x = x / x.count_nonzero().item()  # here", _SYNC, ("eager", "inductor", "cudagraph")),
     Plant("copy to the host", "x = x * x.abs().amax().cpu().to(x.device)  # here", _SYNC, ("eager", "cudagraph")),
     Plant("size from data", "x = x * x.sign().nonzero().size(0)  # here", _SYNC, ("eager", "cudagraph")),
