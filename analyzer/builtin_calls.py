@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 from dataclasses import replace
 
-from vllm_lint.analyzer import decisions, operators, registering, torch_calls
+from vllm_lint.analyzer import decisions, operators, registering, torch_calls, untraceable
 from vllm_lint.analyzer.calls import Call, Handler
 from vllm_lint.analyzer.context import Context, Frame
 from vllm_lint.analyzer.events import LibraryCall
@@ -123,11 +123,20 @@ def _bool(call: Call) -> Value:
 
 def _str(call: Call) -> Value:
     value = call.first
-    if tainted(value) or isinstance(value, Tensor):
+    if has_no_text(value):
         _library_call(call)
     if isinstance(value, Const) and call.name == "str":
         return Const(str(value.value))
     return Static("str", "str")
+
+
+def has_no_text(value: Value) -> bool:
+    """Whether a value is, or a container holds, a tensor or a number that is not known while the graph is captured."""
+    if isinstance(value, Sequence):
+        return any(has_no_text(v) for v in (value.items if value.items is not None else [value.element]))
+    if isinstance(value, Mapping):
+        return any(has_no_text(v) for v in (value.items.values() if value.items is not None else [value.element]))
+    return tainted(value) or isinstance(value, Tensor)
 
 
 def _library_call(call: Call) -> Value:
@@ -387,6 +396,11 @@ _BUILTINS: dict[str, Handler] = {
     "globals": _library_call,
     "breakpoint": _library_call,
     "__import__": _library_call,
+    "bytearray": _library_call,
+    "bytes": _library_call,
+    "compile": _library_call,
+    "exec": _library_call,
+    "memoryview": _library_call,
     "list": _sequence,
     "tuple": _sequence,
     "set": _sequence,
@@ -510,6 +524,8 @@ def _sequence_method(call: Call, receiver: Sequence) -> Value:
         return Static("index", "int")
     if name == "copy":
         return Sequence(receiver.kind, receiver.items and list(receiver.items), receiver.element)
+    if name == "sort" and any(tainted(v) or isinstance(v, Tensor) for v in receiver.items or [receiver.element]):
+        call.report("builtins.sorted")
     return NONE if name in ("insert", "remove", "clear", "sort", "reverse") else call.plain()
 
 
@@ -555,9 +571,17 @@ def _module_method(call: Call, receiver: Instance) -> Value:
             value = replace(buffer, memory="") if isinstance(buffer, Tensor) else buffer
             call.context.set_attribute(receiver, name, value)
         return NONE
+    _report_module_method(call)
     if call.name in ("to", "cuda", "cpu", "half", "float", "bfloat16", "eval", "train", "requires_grad_", "apply"):
         return receiver
     return Static(f"{receiver.cls.name}.{call.name}()")
+
+
+def _report_module_method(call: Call) -> None:
+    """Report a method of `torch.nn.Module` that breaks the graph."""
+    name = f"torch.nn.Module.{call.name}"
+    if untraceable.kind_of(name) is not None:
+        call.report(name)
 
 
 def _parent_method(call: Call, receiver: Parent) -> Value:
@@ -585,6 +609,15 @@ def _layer_method(call: Call, receiver: Layer) -> Value:
     if receiver.name.startswith("ctypes."):
         call.context.emit(LibraryCall, call.node, call.frame, name=f"{receiver.name}.{call.name}")
         return Static("ctypes")
+    if receiver.name == "contextlib.ExitStack":
+        entered = call.name == "enter_context" and isinstance(call.first, Static)
+        if entered and call.first.label.startswith(("torch.", "contextlib.")):
+            call.report("contextlib.ExitStack.enter_context")
+        return call.first if isinstance(call.first, Instance) else Static("context")
+    if receiver.name.startswith("torch.nn."):
+        _report_module_method(call)
+    elif untraceable.kind_of(f"{receiver.name}.{call.name}") is not None:
+        call.report(f"{receiver.name}.{call.name}")
     if receiver.name == "logging.Logger":
         call.report(f"logging.Logger.{call.name}")
         return Static("logging", "bool") if call.name in ("isEnabledFor", "hasHandlers", "getEffectiveLevel") else NONE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -16,8 +17,6 @@ from vllm_lint.analyzer.source import Located
 from vllm_lint.analyzer.values import Function, Instance, Mapping, Scope, Sequence, Trail, Value, trail_of
 
 if TYPE_CHECKING:
-    import ast
-
     from vllm_lint.analyzer.project import Project
 
 
@@ -58,6 +57,27 @@ class Frame:
         inner = object.__new__(Frame)
         inner.__dict__.update(self.__dict__, variables=dict(self.variables))
         return inner
+
+    @property
+    def is_root(self) -> bool:
+        """Whether this is the compiled function itself."""
+        return self.info is not None and self.call is None
+
+    def is_root_argument(self, node: ast.expr) -> bool:
+        """Whether `node` names an argument of the compiled function that is never bound anew."""
+        if not isinstance(node, ast.Name) or self.info is None or not self.is_root:
+            return False
+        arguments = self.info.node.args
+        names = {a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
+        return node.id in names - self.info.bound_names
+
+    def is_computed(self, node: ast.expr) -> bool:
+        """Whether `node` is a variable that this function binds and does not take."""
+        if not isinstance(node, ast.Name) or self.info is None:
+            return False
+        arguments = self.info.node.args
+        taken = {a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
+        return node.id in self.info.bound_names - taken
 
 
 # Classes, for a generator costs three times as much to enter and leave, and this is done a million times.

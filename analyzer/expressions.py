@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any
 
-from vllm_lint.analyzer import decisions, operators, special_calls
+from vllm_lint.analyzer import builtin_calls, decisions, operators, special_calls
 from vllm_lint.analyzer.context import Context, Frame
 from vllm_lint.analyzer.events import LibraryCall, SizeSpecialization
 from vllm_lint.analyzer.index import CACHED_NODES, Assignment, Binding, ClassInfo, FunctionInfo
@@ -182,6 +182,8 @@ class Expressions(Context):
 
     def _yield(self, node: ast.Yield | ast.YieldFrom | ast.Await, frame: Frame) -> Value:
         value = self.evaluate(node.value, frame) if node.value is not None else NONE
+        if isinstance(node, ast.Await):
+            self.emit(LibraryCall, node, frame, name="async.await")
         if isinstance(node, ast.YieldFrom):
             value = element_of(self.as_sequence(value))
         if not isinstance(node, ast.Await):
@@ -284,6 +286,8 @@ class Expressions(Context):
             return self.binding_value(binding, home, Class(instance.cls))
         method = self.binding_value(binding, home, instance)
         if decorators & {"property", "cached_property", "functools.cached_property"}:
+            if "property" not in decorators:
+                self.emit(LibraryCall, node, frame, name="functools.cached_property", conditional=True)
             return self.call(method, [], {}, node, frame)
         return method
 
@@ -458,6 +462,8 @@ class Expressions(Context):
         return self._operate_numbers(op, left, right, node, frame)
 
     def _operate_numbers(self, op: ast.operator, left: Value, right: Value, node: Located, frame: Frame) -> Value:
+        if left is operators.ADDRESS or right is operators.ADDRESS:
+            self.emit(LibraryCall, node, frame, name="torch.Tensor.data_ptr")
         a, b = as_size(left), as_size(right)
         trail, inputs = trail_of(left) or trail_of(right), inputs_of(left) | inputs_of(right)
         exact = getattr(left, "exact", True) and getattr(right, "exact", True)
@@ -473,7 +479,7 @@ class Expressions(Context):
                 result = combine(a, b)
                 return Int(result) if result.constant is None else Const(result.constant)
         if isinstance(left, Const) and isinstance(left.value, str) and isinstance(op, ast.Mod):
-            if tainted(right):
+            if builtin_calls.has_no_text(right):
                 self.emit(LibraryCall, node, frame, right, name="builtins.str.__mod__", token=True)
             return Static("str", "str")
         if isinstance(left, Float) or isinstance(right, Float):
@@ -575,6 +581,12 @@ class Expressions(Context):
             return Unbacked("bool", trail_of(left) or trail_of(right))
         if isinstance(left, (Shape, Sequence)) and isinstance(right, (Shape, Sequence)):
             return decisions.compare_sequences(self, name, left, right, node, frame)
+        return self._compare_numbers(name, left, right, node, frame)
+
+    def _compare_numbers(self, name: str, left: Value, right: Value, node: Located, frame: Frame) -> Value:
+        if left is operators.ADDRESS or right is operators.ADDRESS:
+            self.emit(LibraryCall, node, frame, name="torch.Tensor.data_ptr")
+            return Static("comparison", "bool")
         name, left, right = decisions.rounded(name, left, right)
         a = left.size if isinstance(left, Float) else as_size(left)
         b = right.size if isinstance(right, Float) else as_size(right)

@@ -62,6 +62,12 @@ class FunctionInfo:
         return any(isinstance(n, (ast.Yield, ast.YieldFrom)) for n in walk_function(self.node))
 
     @cached_property
+    def bound_names(self) -> frozenset[str]:
+        """The names that the body binds."""
+        nodes = walk_function(self.node)
+        return frozenset(n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
+
+    @cached_property
     def is_abstract(self) -> bool:
         """Whether the body does nothing but raise NotImplementedError, or nothing at all."""
         if isinstance(self.node, ast.Lambda):

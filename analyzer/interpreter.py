@@ -11,9 +11,10 @@ import ast
 from collections.abc import Hashable, Iterable
 from dataclasses import replace
 
-from vllm_lint.analyzer import builtin_calls, operators, registering, special_calls
+from vllm_lint.analyzer import builtin_calls, operators, registering, special_calls, untraceable
 from vllm_lint.analyzer.calls import Call
 from vllm_lint.analyzer.context import Frame, path_to
+from vllm_lint.analyzer.events import LibraryCall
 from vllm_lint.analyzer.findings import Step
 from vllm_lint.analyzer.index import Assignment, Binding, ClassInfo, FunctionInfo, Import, ModuleInfo
 from vllm_lint.analyzer.objects import Objects
@@ -86,13 +87,14 @@ _OPAQUE = {
     "torch.library.custom_op",
     "torch.library.triton_op",
     "torch.library.impl",
-    "torch.compiler.disable",
-    "torch._dynamo.disable",
-    "torch._disable_dynamo",
     "triton.jit",
     "triton.autotune",
     "triton.heuristics",
 }
+
+
+#: Decorators that tell TorchDynamo not to trace into a function, which is then none that a full graph may call.
+_DISABLING = {"torch.compiler.disable", "torch._dynamo.disable", "torch._disable_dynamo"}
 
 
 _UNFINISHED: Outcome | None = Outcome({"": UNKNOWN}, (), True)
@@ -213,6 +215,9 @@ class Interpreter(Objects):
                 registering.decorate(self, function, decorator, name, frame)
             if name in _OPAQUE:
                 value = Partial(_OPAQUE_FUNCTION, (function,), ())
+                break
+            if name in _DISABLING:
+                value = Partial(operators.DISABLED, (function,), ())
                 break
             if name in _TRANSPARENT or name.endswith((".setter", ".register", ".register_fake")):
                 continue
@@ -353,11 +358,16 @@ class Interpreter(Objects):
         if isinstance(callee, Partial):
             if callee.function == _OPAQUE_FUNCTION:
                 return self.opaque_result(callee.arguments[0], args)
+            if callee.function == operators.DISABLED:
+                self.emit(LibraryCall, node, frame, name="torch.compiler.disable")
+                return self.opaque_result(callee.arguments[0], args)
             merged = {**dict(callee.keywords), **kwargs}
             return self.call(callee.function, [*callee.arguments, *args], merged, node, frame)
         if isinstance(callee, Method):
             return builtin_calls.call_method(self, callee, args, kwargs, node, frame)
         if isinstance(callee, Layer):
+            if not self.quiet and untraceable.kind_of(f"{callee.name}.forward") is not None:
+                self.emit(LibraryCall, node, frame, name=f"{callee.name}.forward")
             return operators.call_layer(self, callee, args, kwargs, node, frame)
         if isinstance(callee, External):
             return special_calls.call_external(self, callee.name, args, kwargs, node, frame)
@@ -378,7 +388,14 @@ class Interpreter(Objects):
         special = special_calls.CALLS.get(cls.qualified_name)
         if special is not None:
             return special(Call(self, cls.qualified_name, args, kwargs, node, frame))
+        if not self.quiet and self._is_pydantic(cls):
+            self.emit(LibraryCall, node, frame, name="pydantic.BaseModel")
         return self.instantiate(cls, args, kwargs)
+
+    def _is_pydantic(self, cls: ClassInfo) -> bool:
+        """Whether pydantic checks what objects of `cls` are made from."""
+        decorators = [self.qualified_name(d, Frame(cls.module, {})) for d in cls.node.decorator_list]
+        return any(name.startswith("pydantic.") for name in (*self.external_bases(cls), *decorators))
 
     def _call_instance(
         self, instance: Instance, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame
@@ -518,6 +535,8 @@ class Interpreter(Objects):
         node = function.info.node
         if isinstance(node, ast.Lambda):
             return self.evaluate(node.body, frame)
+        if frame.is_root and function.info.is_generator:
+            self.emit(LibraryCall, node, frame, name="generator.forward", text=_title(function))
         falls = self.execute(node.body, frame)
         if function.info.is_generator:
             return Sequence("generator", None, choice(frame.yields))

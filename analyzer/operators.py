@@ -23,6 +23,7 @@ from vllm_lint.analyzer.values import (
     UNKNOWN,
     Choice,
     Const,
+    External,
     Int,
     Layer,
     Method,
@@ -95,6 +96,11 @@ MODULE_METHODS = {
 FORWARD_CONTEXT = "vllm.forward_context.ForwardContext"
 
 ONE = Size.const(1)
+
+#: What stands for the calling of a function that TorchDynamo is told not to trace.
+DISABLED = External("vllm_lint.disabled")
+#: `tensor.data_ptr()`: a number that may be handed on, and not be computed with.
+ADDRESS = Static("address", "int")
 _SAME_SHAPE_LAYERS = (
     "Identity",
     "Dropout",

@@ -268,8 +268,10 @@ def call_external(
         return builtin_calls.call_builtin(context, name.removeprefix("builtins."), args, kwargs, node, frame)
     if name.startswith("math."):
         return builtin_calls.call_builtin(context, name, args, kwargs, node, frame)
-    if untraceable.reason(name) is not None:
+    if untraceable.breaks_when_called(name):
         call.report(name)
+    if kwargs.get("async_op") == TRUE and name.startswith("torch.distributed."):
+        call.report("torch.distributed.async_op")
     if name.startswith("numpy.") and name != "numpy.arange":
         sizes = [v for v in call.values if tainted(v)]
         if sizes and not any(isinstance(v, Tensor) for v in args):
@@ -330,8 +332,15 @@ def _deep_copy(call: Call) -> Value:
     return value
 
 
-def _shared_library(call: Call) -> Value:
-    return Layer("ctypes.CDLL")
+def _object_of(name: str) -> Handler:
+    """A function that makes an object of the library class `name`."""
+    made = Layer(name)
+    return lambda call: made
+
+
+def _scripted(call: Call) -> Value:
+    """`torch.jit.script`: a scripted function is traced into, a scripted module is not."""
+    return Layer(untraceable.SCRIPTED) if isinstance(call.first, (Instance, Layer)) else call.first
 
 
 def _second_argument(call: Call) -> Value:
@@ -373,8 +382,16 @@ _LIBRARY: dict[str, Handler] = {
     "dataclasses.field": _nothing,
     "copy.copy": _copy,
     "copy.deepcopy": _deep_copy,
-    "ctypes.CDLL": _shared_library,
-    "ctypes.cdll.LoadLibrary": _shared_library,
+    "ctypes.CDLL": _object_of("ctypes.CDLL"),
+    "ctypes.cdll.LoadLibrary": _object_of("ctypes.CDLL"),
+    "contextlib.ExitStack": _object_of("contextlib.ExitStack"),
+    "torch.Generator": _object_of("torch.Generator"),
+    "torch.cuda.Event": _object_of("torch.cuda.Event"),
+    "torch.jit.script": _scripted,
+    "torch.jit.trace": _scripted,
+    "torch.jit.freeze": _scripted,
+    "torch.jit.load": _object_of(untraceable.SCRIPTED),
+    **{name: _object_of(name) for name in untraceable.LOCKS},
     "collections.defaultdict": _empty_mapping,
     "collections.OrderedDict": _empty_mapping,
     **dict.fromkeys(("einops.rearrange", "einops.reduce", "einops.repeat"), einops_calls.call_einops),

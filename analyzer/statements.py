@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Callable
 from functools import lru_cache
 
-from vllm_lint.analyzer import decisions, operators
+from vllm_lint.analyzer import decisions, operators, untraceable
 from vllm_lint.analyzer.conditions import Conditions
 from vllm_lint.analyzer.context import Frame, Test
 from vllm_lint.analyzer.events import LibraryCall, SizeSpecialization
@@ -14,6 +15,7 @@ from vllm_lint.analyzer.index import CACHED_NODES, FunctionInfo, imports_of, ind
 from vllm_lint.analyzer.source import Located
 from vllm_lint.analyzer.values import (
     NONE,
+    TRUE,
     UNKNOWN,
     Choice,
     Class,
@@ -21,6 +23,7 @@ from vllm_lint.analyzer.values import (
     External,
     Function,
     Instance,
+    Layer,
     Mapping,
     Scope,
     Sequence,
@@ -36,6 +39,13 @@ from vllm_lint.analyzer.values import (
 )
 
 _ENVIRONMENT = External("os.environ")
+#: Labels of devices, and of what sets the mode of autograd.
+_DEVICES = ("torch.device", "tensor.device")
+_GRAD_MODES = ("torch.no_grad", "torch.enable_grad", "torch.inference_mode", "torch.set_grad_enabled")
+#: Modules that can be imported wherever the code runs at all.
+_ALWAYS_THERE = frozenset(sys.stdlib_module_names) | {"torch"}
+#: What an operation on tensors raises, and its bases.
+_FAILURES = ("RuntimeError", "IndexError", "Exception", "BaseException")
 _MAX_UNROLL = 4
 _LOOP_PASSES = 2
 
@@ -85,9 +95,19 @@ class Statements(Conditions):
             receiver = self.evaluate(target.value, frame)
             for option in options(receiver):
                 if isinstance(option, Instance):
+                    if target.attr == "__class__":
+                        self.emit(LibraryCall, target, frame, name="object.__class__")
                     self.set_attribute(option, target.attr, value)
+                elif isinstance(option, Tensor):
+                    self._assign_to_tensor(option, target, value, frame)
         elif isinstance(target, ast.Subscript):
             self._assign_item(target, value, frame)
+
+    def _assign_to_tensor(self, tensor: Tensor, target: ast.Attribute, value: Value, frame: Frame) -> None:
+        """`tensor.data = value` and the like; the data of an argument or a parameter may be replaced."""
+        replaced = target.attr == "data" and not tensor.parameter and frame.is_computed(target.value)
+        if replaced or (target.attr == "requires_grad" and value == TRUE):
+            self.emit(LibraryCall, target, frame, tensor, name=f"torch.Tensor.{target.attr}")
 
     def _assign_item(self, target: ast.Subscript, value: Value, frame: Frame) -> None:
         receiver = self.evaluate(target.value, frame)
@@ -296,6 +316,7 @@ class Statements(Conditions):
         ways: list[dict[str, Value]] = []
         body = frame.fork()
         falls = self.execute(node.body, body)
+        self._report_lost_handlers(node, before, body, frame)
         if falls and self.execute(node.orelse, body):
             ways.append(body.variables)
         for handler in node.handlers:
@@ -313,16 +334,63 @@ class Statements(Conditions):
         falls = self._merge(ways, frame)
         return self.execute(node.finalbody, frame) and falls
 
+    def _report_lost_handlers(self, node: ast.Try, before: dict[str, Value], body: Frame, frame: Frame) -> None:
+        """Report what handlers wait for that no capture raises: an import that fails, an operation on a tensor."""
+        if self.quiet:
+            return
+        if any(map(_handles_imports, node.handlers)):
+            for statement in node.body:
+                if isinstance(statement, (ast.Import, ast.ImportFrom)) and self._may_be_missing(statement, frame):
+                    self.emit(LibraryCall, statement, frame, name="builtins.ImportError", conditional=True)
+        made = [v for k, v in body.variables.items() if before.get(k) is not v] + frame.returns[-1:]
+        lost = [h for h in node.handlers if _handles_operations(h) and not _only_raises(h.body)]
+        if lost and any(isinstance(o, Tensor) for v in made for o in options(v)):
+            self.emit(LibraryCall, node.body[0], frame, name="builtins.RuntimeError", conditional=True)
+
+    def _may_be_missing(self, node: ast.Import | ast.ImportFrom, frame: Frame) -> bool:
+        """Whether no source is found of something that is imported from outside the standard library."""
+        modules = {imported.module for _, imported in imports_of(node, frame.module)}
+        return any(m.partition(".")[0] not in _ALWAYS_THERE and self.project.module(m) is None for m in modules)
+
     def _with(self, node: ast.With | ast.AsyncWith, frame: Frame) -> bool:
         for item in node.items:
             manager = self.evaluate(item.context_expr, frame)
+            name = self._untraceable_manager(manager, item.context_expr, frame)
+            if name is not None:
+                self.emit(LibraryCall, item.context_expr, frame, name=name)
             if item.optional_vars is not None:
                 self.assign(item.optional_vars, self._entered(manager, item.context_expr, frame), frame)
         return self.execute(node.body, frame)
 
+    def _untraceable_manager(self, manager: Value, node: ast.expr, frame: Frame) -> str | None:
+        """What a context manager is reported as: locks, devices, and objects that were made before the capture."""
+        if isinstance(manager, Layer):
+            return f"{manager.name}.__enter__" if manager.name in untraceable.LOCKS else None
+        if isinstance(manager, Static) and manager.label in _DEVICES:
+            return "torch.device.__enter__"
+        if isinstance(manager, Instance):
+            is_manager = self.member(manager.cls, "__enter__") is not None
+        else:
+            is_generator = isinstance(manager, Sequence) and manager.kind == "generator"
+            is_manager = is_generator or (isinstance(manager, Static) and manager.label in _GRAD_MODES)
+        return "object.__enter__" if is_manager and self._is_held(node, frame) else None
+
+    def _is_held(self, node: ast.expr, frame: Frame) -> bool:
+        """Whether an expression reads an attribute of an object or a global, and so what was made elsewhere."""
+        if isinstance(node, ast.Name):
+            bound = frame.info is not None and node.id in frame.info.bound_names
+            return not bound and node.id not in frame.variables and node.id in frame.module.bindings
+        if not isinstance(node, ast.Attribute):
+            return False
+        with self.silently():
+            owner = self.evaluate(node.value, frame)
+        return isinstance(owner, Instance) and node.attr in owner.attributes
+
     def _entered(self, manager: Value, node: Located, frame: Frame) -> Value:
         if isinstance(manager, Sequence):
             return manager.element
+        if isinstance(manager, Layer):
+            return manager
         if isinstance(manager, Instance) and self.member(manager.cls, "__enter__"):
             return self.call(self.attribute(manager, "__enter__", node, frame), [], {}, node, frame)
         return Static("context") if not isinstance(manager, (Tensor, Unbacked)) else manager
@@ -440,6 +508,12 @@ def _imports_in(node: ast.Try) -> bool:
 def _imports(node: ast.AST) -> bool:
     name = getattr(node.func, "attr", getattr(node.func, "id", "")) if isinstance(node, ast.Call) else ""
     return isinstance(node, (ast.Import, ast.ImportFrom)) or name == "import_module"
+
+
+def _handles_operations(handler: ast.ExceptHandler) -> bool:
+    """Whether a handler is there for operations that fail."""
+    kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    return any(k is None or (isinstance(k, ast.Name) and k.id in _FAILURES) for k in kinds)
 
 
 def _handles_imports(handler: ast.ExceptHandler) -> bool:

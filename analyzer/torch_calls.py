@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeAlias
 
-from vllm_lint.analyzer import decisions, host_calls, operators
+from vllm_lint.analyzer import decisions, host_calls, operators, untraceable
 from vllm_lint.analyzer.calls import Call
 from vllm_lint.analyzer.context import Context, Frame
-from vllm_lint.analyzer.events import LibraryCall, SizeDivision
+from vllm_lint.analyzer.events import SizeDivision
+from vllm_lint.analyzer.index import names_in
 from vllm_lint.analyzer.operators import ONE, derived, product, some, some_int
 from vllm_lint.analyzer.sizes import Condition, Size
 from vllm_lint.analyzer.source import Located
@@ -27,6 +28,7 @@ from vllm_lint.analyzer.values import (
     Const,
     External,
     Float,
+    Function,
     Int,
     Layer,
     Mapping,
@@ -109,10 +111,14 @@ def call_torch(
         tensors = [o for o in args[0].options if isinstance(o, Tensor)]
         return choice(call_torch(context, name, [o, *args[1:]], kwargs, node, frame) for o in tensors)
     call = TorchCall(context, name, args, kwargs, node, frame)
+    if not context.quiet:
+        _report_options(call)
     if name in _FUNCTIONS:
         result = _FUNCTIONS[name](call)
         return host_calls.made(call, result) if name in _MAKERS else result
     if name.startswith("nn.") and short[:1].isupper():
+        if untraceable.holds_parameters(short, kwargs):
+            call.report("torch.nn.Parameter" if short == "Parameter" else "torch.nn.Module.__init__")
         return _layer(short, args, kwargs)
     if short in _FUNCTIONS and name.startswith(("nn.functional.", "_C._nn.", "special.", "fft.", "linalg.")):
         return _FUNCTIONS[short](call)
@@ -122,6 +128,15 @@ def call_torch(
         return _METHODS[short](call)
     tensors = [v for v in (*args, *kwargs.values()) if isinstance(v, Tensor)]
     return derived(None, *tensors, exact=False) if tensors else Static(f"torch.{name}")
+
+
+def _report_options(call: TorchCall) -> None:
+    """Report arguments that break the graph, whatever function they are given to."""
+    if call.kwargs.get("requires_grad") == TRUE:
+        call.report("requires_grad=True")
+    out = call.kwargs.get("out")
+    if isinstance(out, Tensor) and out.strided:
+        call.report("torch.Tensor.out")
 
 
 def call_tensor_method(
@@ -134,10 +149,50 @@ def call_tensor_method(
     frame: Frame,
 ) -> Value:
     """TorchCall `tensor.<name>(...)`."""
+    call = TorchCall(context, name, [tensor, *args], kwargs, node, frame)
+    if not context.quiet:
+        _report_method(call)
     handler = _METHODS.get(name)
     if handler is None or "..." in kwargs:
         return derived(None, tensor, exact=False)
-    return handler(TorchCall(context, name, [tensor, *args], kwargs, node, frame))
+    return handler(call)
+
+
+def _report_method(call: TorchCall) -> None:
+    """Report a method that breaks the graph."""
+    for name in (f"torch.Tensor.{call.name}", f"numpy.ndarray.{call.name}"):  # `numpy()` leaves it a tensor here
+        if untraceable.kind_of(name) is not None and name not in _REPORTED_BY_HANDLER:
+            break
+    else:
+        return
+    condition = _METHOD_BREAKS_IF.get(call.name)
+    if condition is None or condition(call):
+        call.report(name)
+
+
+def _on_argument(call: TorchCall) -> bool:
+    """Whether a method is called on an argument of the compiled function itself, as the caller passed it."""
+    function = call.node.func if isinstance(call.node, ast.Call) else None
+    return isinstance(function, ast.Attribute) and call.frame.is_root_argument(function.value)
+
+
+def _on_floats(call: TorchCall) -> bool:
+    """Whether the tensor is cast to floats in the same expression."""
+    function = call.node.func if isinstance(call.node, ast.Call) else None
+    cast = function.value if isinstance(function, ast.Attribute) else None
+    name = cast.func.attr if isinstance(cast, ast.Call) and isinstance(cast.func, ast.Attribute) else ""
+    return name in ("float", "double", "half", "bfloat16")
+
+
+#: Where a method breaks the graph only under a condition.
+_METHOD_BREAKS_IF: dict[str, Callable[[TorchCall], bool]] = {
+    **dict.fromkeys(("unsqueeze_", "squeeze_", "t_", "transpose_", "requires_grad_"), _on_argument),
+    "tolist": _on_floats,
+    "uniform_": lambda call: "from" in call.kwargs,
+    "set_": lambda call: len(call.args) > 1 and not isinstance(call.args[1], Tensor),
+}
+#: Methods of which something else than their call breaks the graph.
+_REPORTED_BY_HANDLER = {"torch.Tensor.data", "torch.Tensor.data_ptr", "torch.Tensor.requires_grad", "torch.Tensor.out"}
 
 
 def _repeat_interleave(call: TorchCall) -> Value:
@@ -614,7 +669,7 @@ def _one_hot(call: TorchCall) -> Value:
     classes = call.argument(1, "num_classes")
     shape = call.tensor.shape
     if classes in (NONE, Const(-1)):
-        call.context.emit(LibraryCall, call.node, call.frame, call.tensor, name="torch.one_hot", tensor=True)
+        call.report("torch.nn.functional.one_hot")
     return call.result(None if shape is None else (*shape, as_size(classes) or some()))
 
 
@@ -660,8 +715,32 @@ def _layer(name: str, args: list[Value], kwargs: dict[str, Value]) -> Value:
     return Layer(f"torch.nn.{name}", tuple(args), tuple(kwargs.items()))
 
 
+def _disable(call: TorchCall) -> Value:
+    """`torch.compiler.disable(f)`; with options alone, or none, it gives a decorator."""
+    if call.args and not isinstance(call.args[0], Const):
+        call.report("torch.compiler.disable")
+        return Partial(operators.DISABLED, (call.args[0],), ())
+    return Partial(External("torch.compiler.disable"), (), ())
+
+
+def _nested(call: TorchCall) -> Value:
+    """Nested tensors in the older, strided layout are not traced."""
+    layout = call.kwargs.get("layout")
+    if not isinstance(layout, External) or layout.name != "torch.jagged":
+        call.report(f"torch.{call.name}")
+    return Tensor(exact=False)
+
+
 def _check(call: TorchCall) -> Value:
-    """`torch._check(condition)` is a decision on sizes, though not control flow."""
+    """`torch._check(condition, message)`: the message must not need what is known only when the graph runs."""
+    message = call.argument(1, "message")
+    if isinstance(message, Const) and isinstance(message.value, str):
+        call.report("torch._check")
+    elif isinstance(message, Function) and message.scope is not None:
+        names = names_in(message.info.node.body) if isinstance(message.info.node, ast.Lambda) else frozenset()
+        held = [message.scope.variables[n] for n in sorted(names) if n in message.scope.variables]
+        if any(isinstance(v, (Int, Float, Bool, Tensor, Unbacked)) for v in held):
+            call.report("torch._check")
     return NONE
 
 
@@ -922,10 +1001,13 @@ _METHODS: dict[str, Handler] = {
     "is_contiguous": _contiguous,
     "is_pinned": lambda call: Static("pinned", "bool"),
     "is_floating_point": lambda call: Static("floating", "bool"),
+    "is_inference": lambda call: Static("inference", "bool"),
+    "is_shared": lambda call: Static("shared", "bool"),
+    "untyped_storage": lambda call: Static("storage"),
     "is_complex": lambda call: Static("complex", "bool"),
     "element_size": lambda call: some_int(),
     "get_device": lambda call: some_int(),
-    "data_ptr": lambda call: some_int(),
+    "data_ptr": lambda call: operators.ADDRESS,
     "storage_offset": lambda call: some_int(),
     "__len__": _length,
     "item": host_calls.read_number,
@@ -966,7 +1048,9 @@ _FUNCTIONS: dict[str, Handler] = {
     "compile": _compile,
     "device": _device,
     "from_numpy": host_calls.from_array,
-    "compiler.disable": lambda call: Partial(Static("disabled"), (), ()),
+    **dict.fromkeys(("compiler.disable", "_dynamo.disable"), _disable),
+    "nested.nested_tensor": _nested,
+    "nested.as_nested_tensor": _nested,
     "_check": _check,
     "_check_is_size": _check,
     "cond": _cond,

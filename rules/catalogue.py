@@ -13,11 +13,22 @@ from vllm_lint.rules.dynamic_shape.cross_input_size_branch import CrossInputSize
 from vllm_lint.rules.dynamic_shape.missing_shape_id import MissingShapeId
 from vllm_lint.rules.dynamic_shape.undeclared_dynamic_dim import UndeclaredDynamicDim
 from vllm_lint.rules.dynamic_shape.zero_one_specialization import ZeroOneSpecialization
+from vllm_lint.rules.graph_break.autograd_in_graph import AutogradInGraph
+from vllm_lint.rules.graph_break.coroutine_in_graph import CoroutineInGraph
+from vllm_lint.rules.graph_break.cuda_api_in_graph import CudaApiInGraph
 from vllm_lint.rules.graph_break.data_dependent_branch import DataDependentBranch
+from vllm_lint.rules.graph_break.disabled_function_in_graph import DisabledFunctionInGraph
+from vllm_lint.rules.graph_break.dynamic_output_without_bound import DynamicOutputWithoutBound
+from vllm_lint.rules.graph_break.exception_around_tensor_op import ExceptionAroundTensorOp
 from vllm_lint.rules.graph_break.logging_in_graph import LoggingInGraph
+from vllm_lint.rules.graph_break.object_built_in_graph import ObjectBuiltInGraph
 from vllm_lint.rules.graph_break.print_in_graph import PrintInGraph
 from vllm_lint.rules.graph_break.tensor_truth_value import TensorTruthValue
+from vllm_lint.rules.graph_break.unsupported_numpy import UnsupportedNumpy
+from vllm_lint.rules.graph_break.unsupported_tensor_kind import UnsupportedTensorKind
 from vllm_lint.rules.graph_break.untraceable_call import UntraceableCall
+from vllm_lint.rules.graph_break.untraceable_context_manager import UntraceableContextManager
+from vllm_lint.rules.graph_break.untraceable_tensor_method import UntraceableTensorMethod
 from vllm_lint.rules.tool.malformed_suppression import MalformedSuppression
 from vllm_lint.rules.tool.suppression_without_reason import SuppressionWithoutReason
 from vllm_lint.rules.tool.unknown_suppression_code import UnknownSuppressionCode
@@ -39,6 +50,17 @@ RULES: tuple[type[Rule], ...] = (
     PrintInGraph,  # VL103
     LoggingInGraph,  # VL104
     UntraceableCall,  # VL105
+    UntraceableContextManager,  # VL106
+    DisabledFunctionInGraph,  # VL107
+    ObjectBuiltInGraph,  # VL108
+    CudaApiInGraph,  # VL109
+    UnsupportedTensorKind,  # VL110
+    DynamicOutputWithoutBound,  # VL111
+    ExceptionAroundTensorOp,  # VL112
+    AutogradInGraph,  # VL113
+    UntraceableTensorMethod,  # VL114
+    UnsupportedNumpy,  # VL115
+    CoroutineInGraph,  # VL116
     BatchSizeBranch,  # VL201
     BatchSizeSpecialization,  # VL202
     ZeroOneSpecialization,  # VL203

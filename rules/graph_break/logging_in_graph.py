@@ -9,7 +9,8 @@ from vllm_lint.analyzer.events import Event, LibraryCall
 from vllm_lint.analyzer.findings import Promise, Severity
 from vllm_lint.analyzer.lifecycle import Lifecycle
 from vllm_lint.analyzer.rule import Meta, Report
-from vllm_lint.rules.graph_break.family import GraphBreakRule, kind_of_call, report_call
+from vllm_lint.analyzer.untraceable import kind_of
+from vllm_lint.rules.graph_break.family import GraphBreakRule, report_call
 
 
 class LoggingInGraph(GraphBreakRule):
@@ -79,7 +80,7 @@ class LoggingInGraph(GraphBreakRule):
     def check(self, event: Event) -> Iterator[Report]:
         """Report calls of loggers and warnings."""
         assert isinstance(event, LibraryCall)
-        if kind_of_call(event.name) == "logging":
+        if kind_of(event.name) == "logging":
             what = "warns" if event.name.startswith("warnings.") else "calls a logger"
             yield report_call(
                 event,

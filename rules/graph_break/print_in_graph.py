@@ -9,7 +9,8 @@ from vllm_lint.analyzer.events import Event, LibraryCall
 from vllm_lint.analyzer.findings import Promise, Severity
 from vllm_lint.analyzer.lifecycle import Lifecycle
 from vllm_lint.analyzer.rule import Meta, Report
-from vllm_lint.rules.graph_break.family import GraphBreakRule, kind_of_call, report_call
+from vllm_lint.analyzer.untraceable import kind_of
+from vllm_lint.rules.graph_break.family import GraphBreakRule, report_call
 
 
 class PrintInGraph(GraphBreakRule):
@@ -72,7 +73,7 @@ class PrintInGraph(GraphBreakRule):
     def check(self, event: Event) -> Iterator[Report]:
         """Report output, and text of what has no value while it is captured."""
         assert isinstance(event, LibraryCall)
-        kind = kind_of_call(event.name)
+        kind = kind_of(event.name)
         if kind == "output":
             message = f"`{event.text}` does input or output, which cannot be part of a graph"
         elif kind == "text":

@@ -9,7 +9,8 @@ from vllm_lint.analyzer.events import Event, LibraryCall
 from vllm_lint.analyzer.findings import Promise, Severity
 from vllm_lint.analyzer.lifecycle import Lifecycle
 from vllm_lint.analyzer.rule import Meta, Report
-from vllm_lint.rules.graph_break.family import GraphBreakRule, kind_of_call, report_call
+from vllm_lint.analyzer.untraceable import kind_of
+from vllm_lint.rules.graph_break.family import GraphBreakRule, report_call
 
 
 class UntraceableCall(GraphBreakRule):
@@ -80,7 +81,7 @@ class UntraceableCall(GraphBreakRule):
     def check(self, event: Event) -> Iterator[Report]:
         """Report every call that is no output and no logging."""
         assert isinstance(event, LibraryCall)
-        if kind_of_call(event.name) == "untraceable":
+        if kind_of(event.name) == "call":
             of = " of the number of tokens" if event.token and event.name.startswith(("builtins.", "math.")) else ""
             name = event.name.removeprefix("builtins.")
             yield report_call(

@@ -209,7 +209,7 @@ def _failures(error: BaseException, mode: Mode, evidence: Evidence) -> Iterator[
         found = re.search(r"data-dependent expression (.+?) \(unhinted", text)
         said = found[1] if found else text.splitlines()[0]
         yield DataDependent(mode, evidence.readable(said) if found else said, place)
-    elif isinstance(error, torch._dynamo.exc.Unsupported):
+    elif isinstance(error, torch._dynamo.exc.Unsupported) or _break_id(text):
         yield GraphBreak(mode, _break_id(text), text.splitlines()[0], place)
     else:
         yield CaptureFailed(mode, f"{type(error).__name__}: {text}".splitlines()[0], place)
