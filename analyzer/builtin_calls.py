@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 from dataclasses import replace
 
@@ -265,8 +266,6 @@ def _extreme(call: Call) -> Value:
 def _sum(call: Call) -> Value:
     inner = call.context.as_sequence(call.first)
     if inner.items:
-        import ast
-
         total: Value = call.args[1] if len(call.args) > 1 else Const(0)
         for item in inner.items:
             total = call.context.operate(ast.Add(), total, item, call.node, call.frame)
@@ -301,6 +300,20 @@ def _round(call: Call) -> Value:
         _library_call(call)
         return value
     return integer(value.size, value.trail) if isinstance(value, Float) else value
+
+
+def _of_size(call: Call) -> Value:
+    """A function that is not traced for the number of tokens."""
+    return _library_call(call) if any(tainted(a) for a in call.args) else call.plain()
+
+
+def _pow(call: Call) -> Value:
+    """`pow`: unlike `**` it is not traced for tensors, nor modulo something for sizes."""
+    if isinstance(call.first, Tensor) or (len(call.args) > 2 and any(tainted(a) for a in call.args)):
+        call.report("builtins.pow")
+    if len(call.args) != 2:
+        return call.plain()
+    return call.context.operate(ast.Pow(), *call.args, call.node, call.frame)
 
 
 def _divmod(call: Call) -> Value:
@@ -423,6 +436,8 @@ _BUILTINS: dict[str, Handler] = {
     "abs": _abs,
     "round": _round,
     "divmod": _divmod,
+    **dict.fromkeys(("bin", "chr", "complex", "hex", "oct"), _of_size),
+    "pow": _pow,
     "staticmethod": lambda call: call.first,
     "isinstance": _isinstance,
     "hasattr": _hasattr,

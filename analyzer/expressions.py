@@ -447,6 +447,11 @@ class Expressions(Context):
             pairs = [(a, b) for a in options(left) for b in options(right)]
             if len(pairs) <= 9:
                 return choice(self.operate(op, a, b, node, frame) for a, b in pairs)
+        if isinstance(op, ast.Mod) and isinstance(left, Const) and isinstance(left.value, str):
+            if builtin_calls.has_no_text(right):
+                is_tensor = isinstance(right, Tensor)
+                self.emit(LibraryCall, node, frame, right, name="builtins.str.__mod__", tensor=is_tensor, token=True)
+            return Static("str", "str")
         if isinstance(left, Tensor) or isinstance(right, Tensor):
             if isinstance(op, ast.MatMult):
                 return operators.matmul(left, right)
@@ -478,10 +483,6 @@ class Expressions(Context):
             if combine is not None:
                 result = combine(a, b)
                 return Int(result) if result.constant is None else Const(result.constant)
-        if isinstance(left, Const) and isinstance(left.value, str) and isinstance(op, ast.Mod):
-            if builtin_calls.has_no_text(right):
-                self.emit(LibraryCall, node, frame, right, name="builtins.str.__mod__", token=True)
-            return Static("str", "str")
         if isinstance(left, Float) or isinstance(right, Float):
             sizes = [v.size if isinstance(v, Float) else as_size(v) for v in (left, right)]
             combine = _SIZE_OPERATIONS.get(ast.FloorDiv if isinstance(op, ast.Div) else type(op))

@@ -356,13 +356,7 @@ class Interpreter(Objects):
         if isinstance(callee, Instance):
             return self._call_instance(callee, args, kwargs, node, frame)
         if isinstance(callee, Partial):
-            if callee.function == _OPAQUE_FUNCTION:
-                return self.opaque_result(callee.arguments[0], args)
-            if callee.function == operators.DISABLED:
-                self.emit(LibraryCall, node, frame, name="torch.compiler.disable")
-                return self.opaque_result(callee.arguments[0], args)
-            merged = {**dict(callee.keywords), **kwargs}
-            return self.call(callee.function, [*callee.arguments, *args], merged, node, frame)
+            return self._call_partial(callee, args, kwargs, node, frame)
         if isinstance(callee, Method):
             return builtin_calls.call_method(self, callee, args, kwargs, node, frame)
         if isinstance(callee, Layer):
@@ -381,6 +375,16 @@ class Interpreter(Objects):
                 return Static(f"{callee.label}({', '.join(getattr(a, 'label', '') for a in args)})")
             return Unknown("call of configuration")
         return Unknown("call of unknown", tainted=any(tainted(v) for v in values))
+
+    def _call_partial(
+        self, partial: Partial, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame
+    ) -> Value:
+        if partial.function in (_OPAQUE_FUNCTION, operators.DISABLED):
+            if partial.function == operators.DISABLED:
+                self.emit(LibraryCall, node, frame, name="torch.compiler.disable")
+            return self.opaque_result(partial.arguments[0], args)
+        merged = {**dict(partial.keywords), **kwargs}
+        return self.call(partial.function, [*partial.arguments, *args], merged, node, frame)
 
     def _call_class(
         self, cls: ClassInfo, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame

@@ -39,8 +39,7 @@ from vllm_lint.analyzer.values import (
 )
 
 _ENVIRONMENT = External("os.environ")
-#: Labels of devices, and of what sets the mode of autograd.
-_DEVICES = ("torch.device", "tensor.device")
+#: Labels of what sets the mode of autograd.
 _GRAD_MODES = ("torch.no_grad", "torch.enable_grad", "torch.inference_mode", "torch.set_grad_enabled")
 #: Modules that can be imported wherever the code runs at all.
 _ALWAYS_THERE = frozenset(sys.stdlib_module_names) | {"torch"}
@@ -366,7 +365,7 @@ class Statements(Conditions):
         """What a context manager is reported as: locks, devices, and objects that were made before the capture."""
         if isinstance(manager, Layer):
             return f"{manager.name}.__enter__" if manager.name in untraceable.LOCKS else None
-        if isinstance(manager, Static) and manager.label in _DEVICES:
+        if isinstance(manager, Static) and (manager.type == "device" or manager.label == "tensor.device"):
             return "torch.device.__enter__"
         if isinstance(manager, Instance):
             is_manager = self.member(manager.cls, "__enter__") is not None

@@ -45,6 +45,7 @@ from vllm_lint.analyzer.values import (
     element_of,
     inputs_of,
     options,
+    tainted,
     trail_of,
 )
 
@@ -724,9 +725,9 @@ def _disable(call: TorchCall) -> Value:
 
 
 def _nested(call: TorchCall) -> Value:
-    """Nested tensors in the older, strided layout are not traced."""
+    """Nested tensors in the older, strided layout are not traced, nor those that are made of one tensor."""
     layout = call.kwargs.get("layout")
-    if not isinstance(layout, External) or layout.name != "torch.jagged":
+    if isinstance(call.first, Tensor) or not isinstance(layout, External) or layout.name != "torch.jagged":
         call.report(f"torch.{call.name}")
     return Tensor(exact=False)
 
@@ -739,7 +740,7 @@ def _check(call: TorchCall) -> Value:
     elif isinstance(message, Function) and message.scope is not None:
         names = names_in(message.info.node.body) if isinstance(message.info.node, ast.Lambda) else frozenset()
         held = [message.scope.variables[n] for n in sorted(names) if n in message.scope.variables]
-        if any(isinstance(v, (Int, Float, Bool, Tensor, Unbacked)) for v in held):
+        if any(tainted(v) or isinstance(v, Tensor) for v in held):
             call.report("torch._check")
     return NONE
 

@@ -175,6 +175,7 @@ _BY_USE: dict[Kind, dict[str, str]] = {
         "builtins.bytearray": "GB0059",
         "builtins.bytes": "GB0059",
         "builtins.compile": "GB0059",
+        **{f"builtins.{name}": "GB0059" for name in ("bin", "chr", "complex", "hex", "oct", "pow")},
         "builtins.divmod": "GB0088",
         "builtins.exec": "GB0059",
         "builtins.globals": "GB0059",

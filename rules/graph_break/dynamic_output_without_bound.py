@@ -56,7 +56,7 @@ class DynamicOutputWithoutBound(GraphBreakRule):
         name="dynamic-output-without-bound",
         promise=Promise.CAPTURE,
         severity=Severity.ERROR,
-        proof="graph-break",
+        proof="data-dependent, graph-break",
         graph_breaks=(
             "GB0109",
             "GB0246",

@@ -66,7 +66,7 @@ class PrintInGraph(GraphBreakRule):
         severity=Severity.ERROR,
         proof="graph-break",
         lifecycle=Lifecycle(stable="0.1.0"),
-        graph_breaks=("GB0059", "GB0088", "GB0156", "GB6053"),
+        graph_breaks=("GB0059", "GB0088", "GB0156", "GB0208", "GB0569", "GB6053"),
     )
     events: ClassVar[tuple[type[Event], ...]] = (LibraryCall,)
 

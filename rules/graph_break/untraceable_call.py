@@ -74,7 +74,25 @@ class UntraceableCall(GraphBreakRule):
         severity=Severity.ERROR,
         proof="graph-break",
         lifecycle=Lifecycle(stable="0.1.0"),
-        graph_breaks=("GB0007", "GB0059", "GB0088", "GB0156", "GB0207", "GB0208", "GB0363"),
+        graph_breaks=(
+            "GB0007",
+            "GB0046",
+            "GB0059",
+            "GB0088",
+            "GB0156",
+            "GB0172",
+            "GB0207",
+            "GB0208",
+            "GB0363",
+            "GB1750",
+            "GB2078",
+            "GB2696",
+            "GB4198",
+            "GB7650",
+            "GB9158",
+            "GB9300",
+            "GB9840",
+        ),
     )
     events: ClassVar[tuple[type[Event], ...]] = (LibraryCall,)
 

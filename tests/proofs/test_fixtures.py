@@ -91,6 +91,9 @@ def test_dynamo_blames_the_lines_that_a_rule_must_flag(
     expected = {(path, line) for path, lines in marked.items() for line in lines}
     if cases[0].rule.startswith(("VL205", "VL206", "VL3")):  # the cause is a declaration, Dynamo sees its effect
         expected = set()
+    # Some results have no place, such as the break of a whole function, or a replay that fails.
+    unplaced = [c for c in cases if not _places(result_of(c))]
+    expected = {(p, n) for p, n in expected if not any(c.path == p and c.line <= n <= c.end_line for c in unplaced)}
     # A conditional that was decided as a constant leaves no trace of its line.
     assert expected <= blamed, sorted(expected - blamed)
 

@@ -63,7 +63,8 @@ def test_contiguity_of_one_row_is_a_warning(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("statement", "kind", "expected"),
     [
-        ("import fast_kernels", "ImportError", []),
+        ("import fast_kernels", "ImportError", ["VL112"]),
+        ("import math", "ImportError", []),
         ("import fast_kernels", "ValueError", ["VL104"]),
         ("importlib.import_module('fast')", "ImportError", ["VL105"]),
         ("y = x * 2", "ImportError", ["VL104"]),
