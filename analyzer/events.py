@@ -124,6 +124,18 @@ class SizeDivision(RegionEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RowsTaken(RegionEvent):
+    """Rows are taken at fixed places of a dimension whose size changes, or as many as tokens of one that is fixed.
+
+    `form` is "slice", "index", "split", "narrow", "topk", "squeeze" or "buffer". `rows` is how many there must be, or
+    how many a buffer has.
+    """
+
+    form: str
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class InputsCombined(RegionEvent):
     """Token dimensions of several inputs must be equal for an operation. `inputs` are the names of the arguments."""
 

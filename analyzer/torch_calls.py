@@ -281,12 +281,14 @@ def _unsqueeze(call: TorchCall) -> Value:
 
 
 def _squeeze(call: TorchCall) -> Value:
-    shape = call.tensor.shape
+    shape, axis = call.tensor.shape, call.axis(1, None)
+    takes_all = len(call.args) < 2 and "dim" not in call.kwargs
+    for size in (shape or ()) if takes_all else () if shape is None or axis is None else (shape[axis],):
+        operators.need_rows(call.context, call.tensor, size, 2, call.node, call.frame, "squeeze")
     if shape is None or call.tensor.open:
         return call.result(None, exact=False)
-    if len(call.args) < 2 and "dim" not in call.kwargs:
+    if takes_all:
         return call.result(tuple(s for s in shape if s != ONE), exact=False)
-    axis = call.axis(1)
     if axis is None:
         return call.result(None, exact=False)
     return call.result((*shape[:axis], *(() if shape[axis] == ONE else (shape[axis],)), *shape[axis + 1 :]))
@@ -365,6 +367,9 @@ def _split(call: TorchCall) -> Value:
         if sizes.items is None:
             return Sequence("tuple", None, call.result(None, exact=False))
         lengths = [as_size(s) or some() for s in sizes.items]
+        fixed = sum(n for n in (s.constant for s in lengths) if n is not None)
+        if shape is not None and axis is not None and any(n.depends for n in lengths):
+            operators.need_rows(call.context, call.tensor, shape[axis], fixed, call.node, call.frame, "split")
         if shape is not None and axis is not None and shape[axis].depends and not any(n.depends for n in lengths):
             call.specialize("split to a fixed size", call.tensor)
         if shape is None or axis is None:
@@ -406,8 +411,22 @@ def _narrow(call: TorchCall) -> Value:
     shape, axis, length = call.tensor.shape, call.axis(1), as_size(call.argument(3, "length"))
     if shape is None or axis is None:
         return call.result(None, exact=False)
+    start = as_size(call.argument(2, "start"))
+    if start is not None and length is not None and (start + length).constant is not None:
+        rows = (start + length).constant or 0
+        operators.need_rows(call.context, call.tensor, shape[axis], rows, call.node, call.frame, "narrow")
     piece = call.result((*shape[:axis], length or some(), *shape[axis + 1 :]), exact=length is not None)
     return operators.strided(piece, active=axis > 0)
+
+
+def _select(call: TorchCall) -> Value:
+    shape, axis, index = call.tensor.shape, call.axis(1, None), call.integer(2, "index")
+    if shape is None or axis is None:
+        return call.result(None, exact=False)
+    if index is not None:
+        rows = operators.rows_up_to(index)
+        operators.need_rows(call.context, call.tensor, shape[axis], rows, call.node, call.frame, "index")
+    return call.result((*shape[:axis], *shape[axis + 1 :]))
 
 
 def _index_select(call: TorchCall) -> Value:
@@ -466,6 +485,8 @@ def _topk(call: TorchCall) -> Value:
     if shape is None or axis is None:
         part = call.result(None, exact=False)
     else:
+        if count is not None and count.constant is not None:
+            operators.need_rows(call.context, call.tensor, shape[axis], count.constant, call.node, call.frame, "topk")
         part = call.result((*shape[:axis], count or some(), *shape[axis + 1 :]))
     return Sequence("tuple", [part, part], UNKNOWN)
 
@@ -992,7 +1013,7 @@ _METHODS: dict[str, Handler] = {
     "unbind": _unbind,
     "narrow": _narrow,
     "index_select": _index_select,
-    "select": lambda call: call.result(None, exact=False),
+    "select": _select,
     "sort": _sort,
     "topk": _topk,
     "size": _size,

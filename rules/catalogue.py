@@ -9,6 +9,7 @@ from vllm_lint.rules.custom_operator.missing_fake import MissingFake
 from vllm_lint.rules.dynamic_shape.batch_size_branch import BatchSizeBranch
 from vllm_lint.rules.dynamic_shape.batch_size_divisibility import BatchSizeDivisibility
 from vllm_lint.rules.dynamic_shape.batch_size_specialization import BatchSizeSpecialization
+from vllm_lint.rules.dynamic_shape.constant_token_index import ConstantTokenIndex
 from vllm_lint.rules.dynamic_shape.cross_input_size_branch import CrossInputSizeBranch
 from vllm_lint.rules.dynamic_shape.missing_shape_id import MissingShapeId
 from vllm_lint.rules.dynamic_shape.undeclared_dynamic_dim import UndeclaredDynamicDim
@@ -68,6 +69,7 @@ RULES: tuple[type[Rule], ...] = (
     UndeclaredDynamicDim,  # VL205
     MissingShapeId,  # VL206
     CrossInputSizeBranch,  # VL207
+    ConstantTokenIndex,  # VL208
     MissingFake,  # VL301
     HostSyncInGraph,  # VL401
 )

@@ -30,8 +30,8 @@ class CrossInputSizeBranch(Rule):
 
     ## Why it matters
 
-    TorchDynamo follows one side of the branch and leaves a guard, such as `s77 < s27`. vLLM drops all guards and replays
-    the one graph for every batch. In the profiling run all inputs have their largest size, which is seldom the
+    TorchDynamo follows one side of the branch and leaves a guard, such as `s77 < s27`. vLLM drops all guards and
+    replays the one graph for every batch. In the profiling run all inputs have their largest size, which is seldom the
     relation that they have in a step.
 
     ## Example
