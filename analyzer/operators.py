@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import reduce
 
-from vllm_lint.analyzer import decisions, host_calls, vllm_layers
+from vllm_lint.analyzer import decisions, host_calls, rows, vllm_layers
 from vllm_lint.analyzer.context import Context, Frame
-from vllm_lint.analyzer.events import RowsTaken, SizeDivision, SizeSpecialization
+from vllm_lint.analyzer.events import SizeDivision, SizeSpecialization
 from vllm_lint.analyzer.sizes import Condition, Size
 from vllm_lint.analyzer.source import Located
 from vllm_lint.analyzer.values import (
@@ -101,8 +101,6 @@ ONE = Size.const(1)
 DISABLED = External("vllm_lint.disabled")
 #: `tensor.data_ptr()`: a number that may be handed on, and not be computed with.
 ADDRESS = Static("address", "int")
-#: So many tokens a batch seldom has: more rows are taken to be enough.
-_MOST_TOKENS = 8192
 _SAME_SHAPE_LAYERS = (
     "Identity",
     "Dropout",
@@ -345,12 +343,11 @@ def index_tensor(
             result.append(ONE)
         elif isinstance(index, ast.Slice):
             size = tensor.shape[axis] if axis < len(tensor.shape) else some()
-            if stored is None:
-                _check_slice(context, tensor, size, index, node, frame)
-            result.append(_sliced(context, size, index, frame))
-            upper = context.evaluate(index.upper, frame) if index.upper is not None else None
-            if axis == 0 and isinstance(upper, Int) and upper.size.depends:
-                inputs = inputs | upper.inputs if size.depends else upper.inputs
+            bounds = _slice_bounds(context, index, frame)
+            rows.check_slice(context, tensor, size, bounds, node, frame, stored=stored is not None)
+            result.append(_sliced(size, bounds))
+            if axis == 0 and isinstance(bounds[1], Int) and bounds[1].size.depends:
+                inputs = inputs | bounds[1].inputs if size.depends else bounds[1].inputs
             cut = cut or (axis > 0 and (index.lower, index.upper, index.step) != (None, None, None))
             axis += 1
         elif isinstance(index, Tensor):
@@ -361,8 +358,7 @@ def index_tensor(
                 used_tensor = True
             axis += 1
         else:
-            if isinstance(index, Const) and isinstance(index.value, int) and axis < len(tensor.shape):
-                need_rows(context, tensor, tensor.shape[axis], rows_up_to(index.value), node, frame, "index")
+            rows.check_index(context, tensor, axis, index, node, frame)
             exact = exact and not isinstance(index, Unknown)
             cut = cut or axis > 0
             axis += 1
@@ -390,34 +386,12 @@ def _select(context: Context, tensor: Tensor, mask: Tensor, stored: Value | None
         host_calls.sync(context, tensor, node, frame, "mask write", exact=stored.exact and not stored.open)
 
 
-def rows_up_to(index: int) -> int:
-    """How many rows there must be for a row at `index`."""
-    return index + 1 if index >= 0 else -index
-
-
-def need_rows(context: Context, tensor: Tensor, size: Size, rows: int, node: Located, frame: Frame, form: str) -> None:
-    """Report that an operation on a dimension of `tensor` needs `rows` rows, if some token count gives fewer."""
-    if size.depends and size.known and Condition(">=", (size, Size.const(rows))).decide() is not True:
-        context.emit(RowsTaken, node, frame, tensor, form=form, rows=rows, exact=not tensor.open)
-
-
-def _check_slice(context: Context, tensor: Tensor, size: Size, node: ast.Slice, whole: Located, frame: Frame) -> None:
-    bounds = _slice_bounds(context, node, frame)
-    fixed = [abs(b.value) for b in bounds[:2] if isinstance(b, Const) and isinstance(b.value, int)]
-    if fixed:
-        need_rows(context, tensor, size, max(fixed), whole, frame, "slice")
-    end, rows = bounds[1], size.constant
-    if isinstance(end, Int) and end.size.depends and end.size.known and rows is not None and rows < _MOST_TOKENS:
-        if Condition("<=", (end.size, size)).decide() is not True:
-            context.emit(RowsTaken, whole, frame, end, form="buffer", rows=rows, exact=False)
-
-
 def _slice_bounds(context: Context, node: ast.Slice, frame: Frame) -> list[Value | None]:
     return [None if b is None else context.evaluate(b, frame) for b in (node.lower, node.upper, node.step)]
 
 
-def _sliced(context: Context, size: Size, node: ast.Slice, frame: Frame) -> Size:
-    lower, upper, step = _slice_bounds(context, node, frame)
+def _sliced(size: Size, slice_: list[Value | None]) -> Size:
+    lower, upper, step = slice_
     if lower is None and upper is None and step is None:
         return size
     bounds = [None if b is None or b == NONE else as_size(b) for b in (lower, upper)]

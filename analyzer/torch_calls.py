@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeAlias
 
-from vllm_lint.analyzer import decisions, host_calls, operators, untraceable
+from vllm_lint.analyzer import decisions, host_calls, operators, rows, untraceable
 from vllm_lint.analyzer.calls import Call
 from vllm_lint.analyzer.context import Context, Frame
 from vllm_lint.analyzer.events import SizeDivision
@@ -284,7 +284,7 @@ def _squeeze(call: TorchCall) -> Value:
     shape, axis = call.tensor.shape, call.axis(1, None)
     takes_all = len(call.args) < 2 and "dim" not in call.kwargs
     for size in (shape or ()) if takes_all else () if shape is None or axis is None else (shape[axis],):
-        operators.need_rows(call.context, call.tensor, size, 2, call.node, call.frame, "squeeze")
+        rows.need(call.context, call.tensor, size, 2, call.node, call.frame, "squeeze")
     if shape is None or call.tensor.open:
         return call.result(None, exact=False)
     if takes_all:
@@ -369,7 +369,7 @@ def _split(call: TorchCall) -> Value:
         lengths = [as_size(s) or some() for s in sizes.items]
         fixed = sum(n for n in (s.constant for s in lengths) if n is not None)
         if shape is not None and axis is not None and any(n.depends for n in lengths):
-            operators.need_rows(call.context, call.tensor, shape[axis], fixed, call.node, call.frame, "split")
+            rows.need(call.context, call.tensor, shape[axis], fixed, call.node, call.frame, "split")
         if shape is not None and axis is not None and shape[axis].depends and not any(n.depends for n in lengths):
             call.specialize("split to a fixed size", call.tensor)
         if shape is None or axis is None:
@@ -413,8 +413,8 @@ def _narrow(call: TorchCall) -> Value:
         return call.result(None, exact=False)
     start = as_size(call.argument(2, "start"))
     if start is not None and length is not None and (start + length).constant is not None:
-        rows = (start + length).constant or 0
-        operators.need_rows(call.context, call.tensor, shape[axis], rows, call.node, call.frame, "narrow")
+        end = (start + length).constant or 0
+        rows.need(call.context, call.tensor, shape[axis], end, call.node, call.frame, "narrow")
     piece = call.result((*shape[:axis], length or some(), *shape[axis + 1 :]), exact=length is not None)
     return operators.strided(piece, active=axis > 0)
 
@@ -423,9 +423,7 @@ def _select(call: TorchCall) -> Value:
     shape, axis, index = call.tensor.shape, call.axis(1, None), call.integer(2, "index")
     if shape is None or axis is None:
         return call.result(None, exact=False)
-    if index is not None:
-        rows = operators.rows_up_to(index)
-        operators.need_rows(call.context, call.tensor, shape[axis], rows, call.node, call.frame, "index")
+    rows.check_index(call.context, call.tensor, axis, Const(index), call.node, call.frame)
     return call.result((*shape[:axis], *shape[axis + 1 :]))
 
 
@@ -486,7 +484,7 @@ def _topk(call: TorchCall) -> Value:
         part = call.result(None, exact=False)
     else:
         if count is not None and count.constant is not None:
-            operators.need_rows(call.context, call.tensor, shape[axis], count.constant, call.node, call.frame, "topk")
+            rows.need(call.context, call.tensor, shape[axis], count.constant, call.node, call.frame, "topk")
         part = call.result((*shape[:axis], count or some(), *shape[axis + 1 :]))
     return Sequence("tuple", [part, part], UNKNOWN)
 

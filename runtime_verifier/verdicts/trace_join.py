@@ -16,6 +16,7 @@ from vllm_lint.runtime_verifier.verdicts.from_traces import (
     BRANCH,
     DIVISIBILITY,
     SPECIALIZED,
+    TOKEN_INDEX,
     Sources,
     origin,
 )
@@ -23,7 +24,7 @@ from vllm_lint.runtime_verifier.verdicts.from_traces import (
 #: Rules about constructs that leave an event wherever Dynamo meets them: a graph without one speaks against them.
 _LOUD = frozenset({SPECIALIZED, DIVISIBILITY, "VL101", "VL102", "VL103", "VL104", "VL105"})
 #: Rules about conditions on sizes, which leave a guard.
-_CONDITIONS = (BRANCH, ACROSS_INPUTS)
+_CONDITIONS = (BRANCH, ACROSS_INPUTS, TOKEN_INDEX)
 Lines = dict[tuple[str, int], str]
 
 
