@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 #: What `torch.device("cpu")` is, and the device of a tensor that is known to be there.
 CPU = Static("cpu", "device")
+_DEVICE = Static("cuda", "device")
 
 _KINDS = {
     "bool": ("bool",),
@@ -123,7 +124,7 @@ def to(call: TorchCall) -> Value:
     result = _same(call)
     for value in call.values[1:]:
         if isinstance(value, Tensor):
-            return replace(result, dtype=value.dtype, memory=value.memory)
+            return _moved(call, replace(result, dtype=value.dtype), CPU if value.memory else _DEVICE)
         if dtype_named(value):
             result = replace(result, dtype=dtype_named(value))
     targets = [v for v in call.values[1:] if _is_device(v)]
@@ -137,7 +138,7 @@ def to_cpu(call: TorchCall) -> Value:
 
 def to_device(call: TorchCall) -> Value:
     """`x.cuda()`."""
-    return _moved(call, _same(call), Static("cuda", "device"))
+    return _moved(call, _same(call), _DEVICE)
 
 
 def to_array(call: TorchCall) -> Value:

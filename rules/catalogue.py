@@ -5,6 +5,7 @@ from __future__ import annotations
 from vllm_lint.analyzer.lifecycle import Stage
 from vllm_lint.analyzer.rule import Rule
 from vllm_lint.rules.cuda_graph.host_sync_in_graph import HostSyncInGraph
+from vllm_lint.rules.cuda_graph.host_to_device_copy import HostToDeviceCopy
 from vllm_lint.rules.custom_operator.missing_fake import MissingFake
 from vllm_lint.rules.dynamic_shape.batch_size_branch import BatchSizeBranch
 from vllm_lint.rules.dynamic_shape.batch_size_divisibility import BatchSizeDivisibility
@@ -72,6 +73,7 @@ RULES: tuple[type[Rule], ...] = (
     ConstantTokenIndex,  # VL208
     MissingFake,  # VL301
     HostSyncInGraph,  # VL401
+    HostToDeviceCopy,  # VL402
 )
 
 
