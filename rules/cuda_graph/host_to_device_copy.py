@@ -35,6 +35,7 @@ class HostToDeviceCopy(Rule):
     def __init__(self) -> None:
         self.slopes = torch.linspace(0, 1, 64, device="cpu")
 
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x * self.slopes.to(x.device)
     ```
@@ -46,6 +47,7 @@ class HostToDeviceCopy(Rule):
     ```python
     def __init__(self) -> None:
         self.register_buffer("slopes", torch.linspace(0, 1, 64), persistent=False)
+
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x * self.slopes
