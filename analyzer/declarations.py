@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from vllm_lint.analyzer import registrations
-from vllm_lint.analyzer.events import Event, OperatorRegistered
+from vllm_lint.analyzer import operator_honesty, registrations
+from vllm_lint.analyzer.events import Event, OperatorRegistered, OperatorReturnsArgument, OperatorWrites
 from vllm_lint.analyzer.index import ModuleInfo
 from vllm_lint.analyzer.interpreter import Interpreter
 
@@ -25,7 +25,9 @@ class Survey:
     look: Callable[[Interpreter, ModuleInfo], Iterator[Event]]
 
 
-SURVEYS: tuple[Survey, ...] = (Survey((OperatorRegistered,), registrations.WORDS, registrations.operators_of),)
+SURVEYS: tuple[Survey, ...] = (
+    Survey((OperatorRegistered, OperatorWrites, OperatorReturnsArgument), registrations.WORDS, operator_honesty.judged),
+)
 
 
 def surveys_of(text: str, hears: Callable[[type[Event]], bool]) -> list[Survey]:

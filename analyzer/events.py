@@ -200,6 +200,8 @@ class Parameter:
     default: str | None
     written: bool = False
     """Whether the operator declares to write to it."""
+    by_keyword: bool = False
+    """Whether it is passed by its name only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,3 +234,29 @@ class OperatorRegistered(Event):
     composite: bool
     undecided: bool
     """Whether a part of the registration could not be read."""
+    again: tuple[Span, ...] = ()
+    """Where the file defines it once more, whatever any condition says."""
+    measured: bool = False
+    """Whether a result that is a number is computed from sizes by a fake implementation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatorWrites(Event):
+    """A custom operator writes to an argument that it does not declare as written; `how` says by what."""
+
+    name: str
+    argument: str
+    how: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatorReturnsArgument(Event):
+    """A custom operator returns memory of an argument, or, with `argument` empty, of another result of its own.
+
+    `maybe` says that it may be a copy; `fake` that only its fake implementation does that.
+    """
+
+    name: str
+    argument: str
+    maybe: bool
+    fake: bool

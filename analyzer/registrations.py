@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from vllm_lint.analyzer.context import Frame
@@ -36,12 +35,8 @@ class Operator:
     keys: set[str] = field(default_factory=set)
     """Dispatch keys that it is implemented for; "" for one that is not known."""
     undecided: bool = False
-
-
-def operators_of(interpreter: Interpreter, module: ModuleInfo) -> Iterator[OperatorRegistered]:
-    """The operators that `module` registers, each once, in source order."""
-    for operator in collected(interpreter, module):
-        yield _event(operator)
+    again: list[Registering] = field(default_factory=list)
+    """Further definitions that are certain to run."""
 
 
 def collected(interpreter: Interpreter, module: ModuleInfo) -> list[Operator]:
@@ -121,10 +116,17 @@ def _take(interpreter: Interpreter, event: Registering, found: dict[str, Operato
                 _describe(interpreter, operator, event)
         return
     name, text = _name(event)
-    if name in found and form in _DEFINES and found[name].defined and event.conditional:
+    if (
+        name in found
+        and form in _DEFINES
+        and found[name].defined
+        and (event.conditional or found[name].first.conditional)
+    ):
         name = f"{name} (line {event.span.line})"  # another arm of a condition defines it as well
     operator = found.setdefault(name, Operator(name.partition(" (")[0], event))
-    if form in _DEFINES:
+    if form in _DEFINES and operator.defined:
+        operator.again.append(event)
+    elif form in _DEFINES:
         operator.defined = True
         operator.first = event
         if form.endswith("define"):
@@ -227,7 +229,8 @@ def _names(value: Value) -> frozenset[str] | None:
 # What rules hear
 
 
-def _event(operator: Operator) -> OperatorRegistered:
+def event_of(operator: Operator) -> OperatorRegistered:
+    """What rules hear of an operator."""
     schema = operator.schema
     return OperatorRegistered(
         span=_span(operator.first),
@@ -240,6 +243,8 @@ def _event(operator: Operator) -> OperatorRegistered:
         defined=operator.defined,
         composite=not operator.keys.isdisjoint(_COMPOSITE),
         undecided=operator.undecided,
+        again=tuple(e.span for e in operator.again),
+        measured=any(map(_returns_size, operator.fakes)),
     )
 
 
@@ -262,6 +267,17 @@ def _implementation(function: Function) -> Implementation:
     )
 
 
+def _returns_size(function: Function) -> bool:
+    """Whether a size, a symbol for one or a parameter may be what a fake implementation returns."""
+    node = function.info.node
+    returned = (
+        [node.body]
+        if isinstance(node, ast.Lambda)
+        else [n.value for n in ast.walk(node) if isinstance(n, ast.Return) and n.value is not None]
+    )
+    return any(not isinstance(value, ast.Constant) for value in returned)
+
+
 def _head(info: FunctionInfo) -> Span:
     """The first line of a definition."""
     span = info.module.source.span(info.node)
@@ -279,9 +295,9 @@ def _parameters(function: Function, written: frozenset[str]) -> tuple[Parameter,
         return None
     positional = [*arguments.posonlyargs, *arguments.args]
     defaults: list[ast.expr | None] = [None] * (len(positional) - len(arguments.defaults)) + [*arguments.defaults]
-    given: Iterable[tuple[ast.arg, ast.expr | None]] = [
-        *zip(positional, defaults, strict=True),
-        *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True),
+    given: list[tuple[ast.arg, ast.expr | None, bool]] = [
+        *((a, d, False) for a, d in zip(positional, defaults, strict=True)),
+        *((a, d, True) for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)),
     ]
     found = tuple(
         Parameter(
@@ -289,7 +305,8 @@ def _parameters(function: Function, written: frozenset[str]) -> tuple[Parameter,
             type=type_of(a.annotation),
             default=None if d is None else ast.unparse(d),
             written=a.arg in written,
+            by_keyword=by_keyword,
         )
-        for a, d in given
+        for a, d, by_keyword in given
     )
     return found[1:] if function.receiver is not None else found

@@ -44,15 +44,23 @@ def parsed_schema(text: str) -> Schema | None:
     if not arrow or not inner.startswith("(") or not inner.endswith(")"):
         return None
     parameters = []
+    by_keyword = False
     for part in _split(inner[1:-1]):
         if part == "*":
+            by_keyword = True
             continue
         found = _PARAMETER.match(part)
         if found is None:
             return None
         kind = found["type"]
         parameters.append(
-            Parameter(name=found["name"], type=_plain(kind), default=found["default"], written="!" in kind)
+            Parameter(
+                name=found["name"],
+                type=_plain(kind),
+                default=found["default"],
+                written="!" in kind,
+                by_keyword=by_keyword,
+            )
         )
     results = tail.strip()
     several = _split(results[1:-1]) if results.startswith("(") else [results]

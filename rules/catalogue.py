@@ -6,7 +6,13 @@ from vllm_lint.analyzer.lifecycle import Stage
 from vllm_lint.analyzer.rule import Rule
 from vllm_lint.rules.cuda_graph.host_sync_in_graph import HostSyncInGraph
 from vllm_lint.rules.cuda_graph.host_to_device_copy import HostToDeviceCopy
+from vllm_lint.rules.custom_operator.fake_signature_mismatch import FakeSignatureMismatch
+from vllm_lint.rules.custom_operator.fake_without_body import FakeWithoutBody
 from vllm_lint.rules.custom_operator.missing_fake import MissingFake
+from vllm_lint.rules.custom_operator.operator_registered_twice import OperatorRegisteredTwice
+from vllm_lint.rules.custom_operator.output_aliases_input import OutputAliasesInput
+from vllm_lint.rules.custom_operator.scalar_returning_operator import ScalarReturningOperator
+from vllm_lint.rules.custom_operator.undeclared_mutation import UndeclaredMutation
 from vllm_lint.rules.dynamic_shape.batch_size_branch import BatchSizeBranch
 from vllm_lint.rules.dynamic_shape.batch_size_divisibility import BatchSizeDivisibility
 from vllm_lint.rules.dynamic_shape.batch_size_specialization import BatchSizeSpecialization
@@ -72,6 +78,12 @@ RULES: tuple[type[Rule], ...] = (
     CrossInputSizeBranch,  # VL207
     ConstantTokenIndex,  # VL208
     MissingFake,  # VL301
+    FakeSignatureMismatch,  # VL302
+    FakeWithoutBody,  # VL303
+    UndeclaredMutation,  # VL304
+    OutputAliasesInput,  # VL305
+    ScalarReturningOperator,  # VL309
+    OperatorRegisteredTwice,  # VL312
     HostSyncInGraph,  # VL401
     HostToDeviceCopy,  # VL402
 )

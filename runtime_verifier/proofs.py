@@ -9,6 +9,7 @@ from vllm_lint.runtime_verifier.outcomes import (
     CaptureFailed,
     CheckLost,
     DataDependent,
+    DishonestOperator,
     EagerFailed,
     GraphBreak,
     GraphSync,
@@ -25,7 +26,7 @@ STATIC_ONLY = "static only, because "
 """How `Meta.proof` begins for a rule that no capture can prove; the reason follows."""
 
 
-def _is(kind: type, **wanted: Any) -> Callable[[Outcome], bool]:
+def _is(kind: type, /, **wanted: Any) -> Callable[[Outcome], bool]:
     return lambda o: isinstance(o, kind) and all(getattr(o, name) == value for name, value in wanted.items())
 
 
@@ -42,6 +43,10 @@ PROOFS: dict[str, Callable[[Outcome], bool]] = {
     "replay-failed": _is(ReplayFailed),
     "shape-guard": _is(ShapeGuard, mode="backed"),
     "graph-sync": _is(GraphSync),
+    # A custom operator that was called did something else than it declares.
+    "undeclared-mutation": _is(DishonestOperator, kind="undeclared-mutation"),
+    "output-aliases-input": _is(DishonestOperator, kind="output-aliases-input"),
+    "fake-disagrees": _is(DishonestOperator, kind="fake-disagrees"),
     # Only under dynamic_shapes_config.type=unbacked.
     "unbacked-error": _is(DataDependent, mode="unbacked"),
     "runtime-assert": _is(RuntimeAssert, mode="unbacked"),

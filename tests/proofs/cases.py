@@ -33,6 +33,9 @@ _PLAIN = {
     "unbacked error": "unbacked-error",
     "runtime assert when unbacked": "runtime-assert",
     "host sync in graph": "graph-sync",
+    "operator writes to an undeclared argument": "undeclared-mutation",
+    "operator returns memory of an argument": "output-aliases-input",
+    "operator's fake disagrees": "fake-disagrees",
     "capture fails": "capture-failed",
     "decorator raises": "decorator-error",
 }
@@ -119,7 +122,7 @@ class Case:
             trace_size=self.trace_size,
             modes=("backed", "unbacked", "breaks") if kind == "flagged" else ("backed", "unbacked"),
             backends=("eager", "inductor") if any(c.backend == "inductor" for c in self.claims) else ("eager",),
-            reference=str(flagged) if kind == "repaired" else None,
+            reference=str(flagged) if kind == "repaired" and _can_be_imported(flagged) else None,
         )
 
 
@@ -153,6 +156,10 @@ def _case(path: Path, node: ast.ClassDef, trace_size: int) -> Case:
     end = node.end_lineno or first
     arguments = _required_arguments(node)
     return Case(path, node.name, first, end, claims, "Guards: harmless" in lines, trace_size, arguments)
+
+
+def _can_be_imported(path: Path) -> bool:
+    return all(claim.proof != "decorator-error" for case in cases_in(path) for claim in case.claims)
 
 
 def _required_arguments(cls: ast.ClassDef) -> tuple[str, ...]:

@@ -38,6 +38,9 @@ EXACT = {
     "replay-failed",
     "decorator-error",
     "capture-failed",
+    "undeclared-mutation",
+    "output-aliases-input",
+    "fake-disagrees",
 }
 
 
