@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from vllm_lint.analyzer import operator_honesty, registrations
-from vllm_lint.analyzer.events import Event, OperatorRegistered, OperatorReturnsArgument, OperatorWrites
+from vllm_lint.analyzer.events import Event
 from vllm_lint.analyzer.index import ModuleInfo
 from vllm_lint.analyzer.interpreter import Interpreter
 
@@ -25,9 +25,7 @@ class Survey:
     look: Callable[[Interpreter, ModuleInfo], Iterator[Event]]
 
 
-SURVEYS: tuple[Survey, ...] = (
-    Survey((OperatorRegistered, OperatorWrites, OperatorReturnsArgument), registrations.WORDS, operator_honesty.judged),
-)
+SURVEYS: tuple[Survey, ...] = (Survey(operator_honesty.EVENTS, registrations.WORDS, operator_honesty.judged),)
 
 
 def surveys_of(text: str, hears: Callable[[type[Event]], bool]) -> list[Survey]:

@@ -260,3 +260,34 @@ class OperatorReturnsArgument(Event):
     argument: str
     maybe: bool
     fake: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class FakeDisagrees(Event):
+    """Real and fake implementation of an operator never return the same; `aspect` says in what they differ."""
+
+    name: str
+    aspect: str
+    real: str
+    fake: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImplementationDecides(Event):
+    """An implementation that is traced decides by the number of rows of an argument.
+
+    `form` is the construct, `fake` whether it is the fake implementation.
+    """
+
+    name: str
+    text: str
+    form: str
+    fake: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class FakeReadsData(Event):
+    """A fake implementation asks for the value of a tensor."""
+
+    name: str
+    text: str

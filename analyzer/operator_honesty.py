@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 
-from vllm_lint.analyzer.events import Event, OperatorReturnsArgument, OperatorWrites
+from vllm_lint.analyzer.events import (
+    Event,
+    FakeDisagrees,
+    FakeReadsData,
+    ImplementationDecides,
+    OperatorRegistered,
+    OperatorReturnsArgument,
+    OperatorWrites,
+)
 from vllm_lint.analyzer.findings import Confidence, Step
 from vllm_lint.analyzer.index import ModuleInfo
 from vllm_lint.analyzer.interpreter import Interpreter
 from vllm_lint.analyzer.operator_bodies import Body, Returned, Write, walked
-from vllm_lint.analyzer.registrations import Operator, collected, event_of
+from vllm_lint.analyzer.operator_decisions import data_reads, leading, size_decisions
+from vllm_lint.analyzer.operator_results import Scope, differences
+from vllm_lint.analyzer.registrations import Operator, collected, event_of, head_of
+from vllm_lint.analyzer.values import Function
+
+EVENTS: tuple[type[Event], ...] = (
+    OperatorRegistered,
+    OperatorWrites,
+    OperatorReturnsArgument,
+    FakeDisagrees,
+    ImplementationDecides,
+    FakeReadsData,
+)
 
 
 def judged(interpreter: Interpreter, module: ModuleInfo) -> Iterator[Event]:
@@ -18,6 +39,7 @@ def judged(interpreter: Interpreter, module: ModuleInfo) -> Iterator[Event]:
         yield event_of(operator)
         if operator.schema is not None and not operator.undecided:
             yield from _dishonest(interpreter, operator)
+        yield from _traced(interpreter, operator)
 
 
 def _dishonest(interpreter: Interpreter, operator: Operator) -> Iterator[Event]:
@@ -34,6 +56,55 @@ def _dishonest(interpreter: Interpreter, operator: Operator) -> Iterator[Event]:
     if not any(r.certain | r.possible for returned in real for r in returned.results):
         fakes = [r for function in operator.fakes for r in walked(interpreter, function).returns]
         yield from _aliases(operator, fakes, tensors, fake=True)
+
+
+def _traced(interpreter: Interpreter, operator: Operator) -> Iterator[Event]:
+    """What goes wrong in implementations that run on fake tensors."""
+    fakes = [_scope(interpreter, operator, function) for function in operator.fakes]
+    reals = [_scope(interpreter, operator, function) for function in operator.real]
+    for scope in fakes:
+        rows = leading(list(scope.returned()))
+        for node, form in size_decisions(scope, rows):
+            yield _decides(operator, scope, node, form, fake=True)
+        for node in data_reads(scope):
+            yield FakeReadsData(
+                span=scope.info.module.source.span(node),
+                steps=(_registered(operator),),
+                name=operator.name,
+                text=ast.unparse(node),
+            )
+    if operator.is_composite:
+        for scope in reals:
+            for node, form in size_decisions(scope, scope.tensors):
+                yield _decides(operator, scope, node, form, fake=False)
+    if reals and fakes and operator.schema is not None and not operator.undecided:
+        real, fake = ([v for scope in side for v in scope.returned()] for side in (reals, fakes))
+        for aspect, is_real, is_fake in differences(real, fake):
+            yield FakeDisagrees(
+                span=head_of(fakes[0].info),
+                steps=(_registered(operator),),
+                name=operator.name,
+                aspect=aspect,
+                real=is_real,
+                fake=is_fake,
+            )
+
+
+def _scope(interpreter: Interpreter, operator: Operator, function: Function) -> Scope:
+    parameters = operator.schema.parameters if operator.schema is not None else ()
+    return Scope.of(interpreter, function, [(p.name, p.type) for p in parameters])
+
+
+def _decides(operator: Operator, scope: Scope, node: ast.expr, form: str, *, fake: bool) -> Event:
+    return ImplementationDecides(
+        span=scope.info.module.source.span(node),
+        confidence=Confidence.HIGH if fake else Confidence.MEDIUM,
+        steps=(_registered(operator),),
+        name=operator.name,
+        text=ast.unparse(node),
+        form=form,
+        fake=fake,
+    )
 
 
 def _writes(operator: Operator, body: Body, undeclared: set[str]) -> Iterator[Event]:

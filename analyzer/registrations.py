@@ -38,6 +38,11 @@ class Operator:
     again: list[Registering] = field(default_factory=list)
     """Further definitions that are certain to run."""
 
+    @property
+    def is_composite(self) -> bool:
+        """Whether it runs on fake tensors itself, so that it needs no fake implementation."""
+        return not self.keys.isdisjoint(_COMPOSITE)
+
 
 def collected(interpreter: Interpreter, module: ModuleInfo) -> list[Operator]:
     """What the top level of `module` says about operators, put together by operator."""
@@ -241,7 +246,7 @@ def event_of(operator: Operator) -> OperatorRegistered:
         real=tuple(map(_implementation, operator.real)),
         fakes=tuple(map(_implementation, operator.fakes)),
         defined=operator.defined,
-        composite=not operator.keys.isdisjoint(_COMPOSITE),
+        composite=operator.is_composite,
         undecided=operator.undecided,
         again=tuple(e.span for e in operator.again),
         measured=any(map(_returns_size, operator.fakes)),
@@ -260,7 +265,7 @@ def _implementation(function: Function) -> Implementation:
     is_empty = not isinstance(node, ast.Lambda) and all(isinstance(s, ast.Pass) for s in rest)
     return Implementation(
         name=function.info.name,
-        span=_head(function.info),
+        span=head_of(function.info),
         parameters=_parameters(function, frozenset()),
         is_empty=is_empty,
         raises=len(rest) == 1 and isinstance(rest[0], ast.Raise),
@@ -278,8 +283,8 @@ def _returns_size(function: Function) -> bool:
     return any(not isinstance(value, ast.Constant) for value in returned)
 
 
-def _head(info: FunctionInfo) -> Span:
-    """The first line of a definition."""
+def head_of(info: FunctionInfo) -> Span:
+    """The name in a definition."""
     span = info.module.source.span(info.node)
     if isinstance(info.node, ast.Lambda):
         return span

@@ -6,6 +6,10 @@ from vllm_lint.analyzer.lifecycle import Stage
 from vllm_lint.analyzer.rule import Rule
 from vllm_lint.rules.cuda_graph.host_sync_in_graph import HostSyncInGraph
 from vllm_lint.rules.cuda_graph.host_to_device_copy import HostToDeviceCopy
+from vllm_lint.rules.custom_operator.composite_decides_on_size import CompositeDecidesOnSize
+from vllm_lint.rules.custom_operator.fake_decides_on_size import FakeDecidesOnSize
+from vllm_lint.rules.custom_operator.fake_disagrees import FakeDisagreesRule
+from vllm_lint.rules.custom_operator.fake_reads_data import FakeReadsDataRule
 from vllm_lint.rules.custom_operator.fake_signature_mismatch import FakeSignatureMismatch
 from vllm_lint.rules.custom_operator.fake_without_body import FakeWithoutBody
 from vllm_lint.rules.custom_operator.missing_fake import MissingFake
@@ -82,7 +86,11 @@ RULES: tuple[type[Rule], ...] = (
     FakeWithoutBody,  # VL303
     UndeclaredMutation,  # VL304
     OutputAliasesInput,  # VL305
+    FakeDisagreesRule,  # VL306
+    FakeDecidesOnSize,  # VL307
+    FakeReadsDataRule,  # VL308
     ScalarReturningOperator,  # VL309
+    CompositeDecidesOnSize,  # VL310
     OperatorRegisteredTwice,  # VL312
     HostSyncInGraph,  # VL401
     HostToDeviceCopy,  # VL402
