@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from vllm_lint.analyzer.engine import CheckResult
-from vllm_lint.analyzer.findings import Finding, Root
+from vllm_lint.analyzer.findings import Finding, Promise, Root
 from vllm_lint.cli.errors import Failure
 from vllm_lint.cli.rule_facts import rule_facts, without_rules_of_other_versions
 from vllm_lint.cli.verification import Run, Verifier, say_more, sources_of
@@ -37,6 +37,8 @@ class _Targets:
         self.reasons: dict[RootKey, str] = {}
         """Why there is no job for a root."""
         wanted = {(f.root.path, f.root.line) for f in result.findings if f.root is not None}
+        if any(f.promise is Promise.HONEST_OPERATORS for f in result.findings):  # any root may call the operator
+            wanted |= {(report.root.path, report.root.line) for report in result.roots}
         for report in result.roots:
             key = (report.root.path, report.root.line)
             if key in wanted:

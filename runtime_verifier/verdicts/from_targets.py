@@ -22,7 +22,16 @@ from vllm_lint.runtime_verifier.outcomes import (
 )
 from vllm_lint.runtime_verifier.trace.evidence import Compilation
 from vllm_lint.runtime_verifier.verdicts import from_traces as verdicts
-from vllm_lint.runtime_verifier.verdicts.from_traces import HOST_SYNC, ZERO_ONE, RuleFacts, Shown, Sources
+from vllm_lint.runtime_verifier.verdicts.from_traces import (
+    FAKE_DISAGREES,
+    HOST_SYNC,
+    OUTPUT_ALIASES_INPUT,
+    UNDECLARED_MUTATION,
+    ZERO_ONE,
+    RuleFacts,
+    Shown,
+    Sources,
+)
 from vllm_lint.runtime_verifier.verdicts.target_evidence import PartEvidence
 
 Difference = Union[WrongAnswer, CheckLost, ReplayFailed]
@@ -148,13 +157,20 @@ def _shown(part: Part) -> Iterator[Shown]:
     yield from _unexplained(part, states)
 
 
+#: Code of the rule, what the operator does, and the cure, by what was seen.
 _DISHONEST = {
     "undeclared-mutation": (
+        UNDECLARED_MUTATION,
         "writes to an argument that its schema does not name as mutated",
         "name the argument in `mutates_args`, or write to a copy",
     ),
-    "output-aliases-input": ("returns memory of an argument, which its schema does not say", "return a copy"),
+    "output-aliases-input": (
+        OUTPUT_ALIASES_INPUT,
+        "returns memory of an argument, which its schema does not say",
+        "return a copy",
+    ),
     "fake-disagrees": (
+        FAKE_DISAGREES,
         "returns something else than its fake implementation says",
         "have the fake implementation return what the kernel does",
     ),
@@ -162,9 +178,9 @@ _DISHONEST = {
 
 
 def _dishonest(outcome: DishonestOperator, part: Part) -> Shown:
-    what, cure = _DISHONEST[outcome.kind]
+    code, what, cure = _DISHONEST[outcome.kind]
     return Shown(
-        outcome.kind,
+        code,
         _stack(outcome.place, part),
         f"`{outcome.operator}` {what}",
         f"calling `{outcome.operator}` showed {outcome.kind}: {outcome.detail}",

@@ -17,6 +17,7 @@ from vllm_lint.runtime_verifier.trace.size_guards import Judgement, judge
 
 BRANCH, SPECIALIZED, ZERO_ONE, DIVISIBILITY, DATA_BRANCH = "VL201", "VL202", "VL203", "VL204", "VL102"
 UNDECLARED, MISSING_SHAPE_ID, ACROSS_INPUTS, TOKEN_INDEX = "VL205", "VL206", "VL207", "VL208"
+UNDECLARED_MUTATION, OUTPUT_ALIASES_INPUT, FAKE_DISAGREES = "VL304", "VL305", "VL306"
 HOST_SYNC = "VL401"
 #: Code of a capture that failed for a reason that is neither a break with an id of torch's nor about sizes.
 FAILED = "capture-failed"

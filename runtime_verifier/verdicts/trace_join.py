@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
@@ -15,8 +16,11 @@ from vllm_lint.runtime_verifier.verdicts.from_traces import (
     ACROSS_INPUTS,
     BRANCH,
     DIVISIBILITY,
+    FAKE_DISAGREES,
+    OUTPUT_ALIASES_INPUT,
     SPECIALIZED,
     TOKEN_INDEX,
+    UNDECLARED_MUTATION,
     Sources,
     origin,
 )
@@ -25,6 +29,13 @@ from vllm_lint.runtime_verifier.verdicts.from_traces import (
 _LOUD = frozenset({SPECIALIZED, DIVISIBILITY, "VL101", "VL102", "VL103", "VL104", "VL105"})
 #: Rules about conditions on sizes, which leave a guard.
 _CONDITIONS = (BRANCH, ACROSS_INPUTS, TOKEN_INDEX)
+#: Rules that a run sees broken by what an operator does, with those whose findings that proves.
+_OPERATORS = {
+    UNDECLARED_MUTATION: (UNDECLARED_MUTATION,),
+    OUTPUT_ALIASES_INPUT: (OUTPUT_ALIASES_INPUT,),
+    FAKE_DISAGREES: (FAKE_DISAGREES, "VL302", "VL307"),
+}
+_OPERATOR = re.compile(r"`(\w+::\w+)`")
 Lines = dict[tuple[str, int], str]
 
 
@@ -64,8 +75,19 @@ def join(
 
 
 def _is_about(traced: Finding, static: Finding) -> bool:
+    if traced.code in _OPERATORS:
+        return static.code in _OPERATORS[traced.code] and operator_of(traced) == operator_of(static)
     on_line = traced.path == static.path and static.line <= traced.line <= static.end_line
     return on_line and traced.promise == static.promise
+
+
+def operator_of(finding: Finding) -> str:
+    """The custom operator that a finding is about, such as `vllm::rms_norm`; empty if it is about none.
+
+    A run sees it where it is called, and the rules where it is implemented: the name that both say is what joins them.
+    """
+    named = _OPERATOR.search(finding.message)
+    return named[1] if named else ""
 
 
 def _without_proof(finding: Finding, shown: _Shown) -> tuple[Verdict, tuple[str, ...]]:

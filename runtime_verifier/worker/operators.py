@@ -46,7 +46,7 @@ class OperatorCheck(torch.fx.Interpreter):  # type: ignore[misc]
         result = super().call_function(target, args, kwargs)
         for kind, detail in self._defects(operator, (args, kwargs), given, before, result, expected):
             place = place_of_node(self.current_node)
-            self.found.append(DishonestOperator(str(operator), kind, detail, place))
+            self.found.append(DishonestOperator(operator._schema.name, kind, detail, place))
         return result
 
     current_node: torch.fx.Node

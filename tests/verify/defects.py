@@ -12,7 +12,7 @@ TENSOR, DATA, PRINT, LOG, UNTRACEABLE = "VL101", "VL102", "VL103", "VL104", "VL1
 #: The encoder without a defect has these: its patches come in groups of four.
 IN_FOURS = (DIVISIBILITY, BRANCH)
 SYNC, STATE, REBOUND = "VL401", "step-state-in-graph", "buffer-rebinding"
-MUTATES, ALIASES, DISAGREES = "undeclared-mutation", "output-aliases-input", "fake-disagrees"
+MUTATES, ALIASES, DISAGREES = "VL304", "VL305", "VL306"
 
 
 def _in(architecture: str, module: str, function: str, before: str) -> Any:

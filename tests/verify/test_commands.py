@@ -95,6 +95,48 @@ def test_check_verify_gives_every_finding_a_verdict(folder: Path, fail_on: str, 
     assert reason.startswith("Unbuildable: nothing is known of the argument `config` of Unbuildable; write a function")
 
 
+OPERATORS = """
+import torch
+from torch import nn
+from vllm.compilation.decorators import support_torch_compile
+
+
+def fake(x: torch.Tensor) -> torch.Tensor:
+    return torch.empty_like(x)
+
+
+@torch.library.custom_op("own::scaled", mutates_args=())
+def scaled(x: torch.Tensor) -> torch.Tensor:
+    x[:, 0] = 2
+    return x * 3
+
+
+@torch.library.custom_op("own::unused", mutates_args=())
+def unused(x: torch.Tensor) -> torch.Tensor:
+    return x
+
+
+scaled.register_fake(fake)
+unused.register_fake(fake)
+
+
+@support_torch_compile
+class Model(nn.Module):
+    def forward(self, x: torch.Tensor):
+        return scaled(x + 1)
+"""
+
+
+@pytest.mark.torch
+def test_an_operator_that_is_called_confirms_what_is_said_of_its_implementation(tmp_path: Path) -> None:
+    """The run sees it at the call, the rule at the statement that writes."""
+    (tmp_path / "model.py").write_text(OPERATORS)
+    done = program(tmp_path, "check", "--preview", "--verify", "model.py", "--output-format", "json")
+    assert findings(done) == [("VL304", 13, "confirmed"), ("VL305", 19, "not run")]
+    (shown,) = json.loads(done.stdout)["findings"][0]["evidence"]
+    assert "calling `own::scaled` showed undeclared-mutation: tensor argument 1" in shown
+
+
 @pytest.mark.torch
 def test_what_was_not_verified_fails_only_where_that_is_asked_for(folder: Path) -> None:
     source = SOURCE.replace("x.shape[0] % 32 == 0", "self.training")

@@ -15,6 +15,7 @@ from vllm_lint.cli.sources import Sources
 from vllm_lint.runtime_verifier.outcomes import (
     CheckLost,
     DataDependent,
+    DishonestOperator,
     GraphSync,
     Outcome,
     Part,
@@ -113,6 +114,32 @@ def test_a_sync_in_the_graph_is_reported(tmp_path: Path, sources: Sources) -> No
     (finding,) = target_verdicts.find([evidence(tmp_path, GraphSync("item", at(tmp_path, 6)))], rule_facts(), sources)
     assert (finding.code, finding.line, finding.promise) == ("VL401", 6, Promise.REPLAYABLE)
     assert finding.verdict == "confirmed"
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "others"),
+    [
+        ("undeclared-mutation", "VL304", ["VL305", "VL306"]),
+        ("output-aliases-input", "VL305", ["VL304", "VL302"]),
+        ("fake-disagrees", "VL306", ["VL304", "VL305"]),
+    ],
+)
+def test_an_operator_is_judged_by_its_name(
+    tmp_path: Path, sources: Sources, kind: str, code: str, others: list[str]
+) -> None:
+    seen = DishonestOperator("own::act", kind, "tensor argument 1", at(tmp_path, 4))  # type: ignore[arg-type]
+    part = evidence(tmp_path, seen)
+
+    def about(code: str, operator: str) -> Finding:
+        return msgspec.structs.replace(static(code, 6), message=f"`{operator}` does something", root=None)
+
+    (alone,) = target_join.join([], [part], rule_facts(), sources)
+    assert (alone.code, alone.line, alone.verdict) == (code, 4, "confirmed")
+    (joined,) = target_join.join([about(code, "own::act")], [part], rule_facts(), sources)
+    assert (joined.line, joined.verdict) == (6, "confirmed")
+    for other in [about(code, "own::acts"), *(about(c, "own::act") for c in others)]:
+        both = target_join.join([other], [part], rule_facts(), sources)
+        assert [(f.line, f.verdict) for f in both] == [(4, "confirmed"), (6, "not run")]
 
 
 def test_a_forward_that_cuda_recorded_refutes_a_sync(tmp_path: Path, sources: Sources) -> None:
