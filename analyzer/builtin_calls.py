@@ -90,7 +90,8 @@ def _int(call: Call) -> Value:
         decisions.emit_size(call.context, call.node, call.frame, value, f"{call.name}()")
         return Static("int", "int")
     if isinstance(value, Float):
-        return integer(value.size, value.trail)
+        is_negative = value.size.known and value.size.evaluate(2) < 0  # which is rounded up, not down
+        return integer(Size.about(value.size) if is_negative else value.size, value.trail)
     if isinstance(value, Const):
         try:
             return Const(int(value.value))  # type: ignore[call-overload]
@@ -291,6 +292,8 @@ def _abs(call: Call) -> Value:
     value = call.first
     if isinstance(value, Const) and isinstance(value.value, (int, float)):
         return Const(abs(value.value))
+    if isinstance(value, Int) and value.size.known and value.size.evaluate(2) < 0:
+        return replace(value, size=Size.operation("max", value.size, -value.size))
     return value
 
 
@@ -299,7 +302,7 @@ def _round(call: Call) -> Value:
     if isinstance(value, Tensor):
         _library_call(call)
         return value
-    return integer(value.size, value.trail) if isinstance(value, Float) else value
+    return integer(Size.about(value.size), value.trail) if isinstance(value, Float) and value.size.depends else value
 
 
 def _of_size(call: Call) -> Value:
@@ -326,13 +329,24 @@ def _divmod(call: Call) -> Value:
     return Sequence("tuple", [integer(a // b, trail, inputs), integer(a % b, trail, inputs)], UNKNOWN)
 
 
+def _above(size: Size) -> Size:
+    """The smallest integer that is not below a quotient, of which `size` is what is left of it rounded down."""
+    atoms = [atom for monomial, _ in size.terms for atom in monomial if len(atom) == 3]
+    if not atoms:
+        return size
+    if atoms[0][1] == "floordiv" and size == Size.operation("floordiv", *atoms[0][2]):
+        top, bottom = atoms[0][2]
+        return -(-top // bottom)
+    return Size.about(size)
+
+
 def _math(call: Call) -> Value:
     """A function of `math`: rounding keeps the size, prod multiplies, others give a float or pin the size."""
     short = call.name.removeprefix("math.")
     value = call.first
     if short in ("ceil", "floor", "trunc") and isinstance(value, (Float, Int)):
         if isinstance(value, Float) and short == "ceil" and value.size.depends:
-            return Int(Size.operation("max", value.size, value.size + Size.const(1)), value.trail)
+            return Int(_above(value.size), value.trail)
         return integer(value.size, value.trail)
     if short == "prod":
         inner = call.context.as_sequence(value)
@@ -347,7 +361,7 @@ def _math(call: Call) -> Value:
     if sizes_in and short in ("gcd", "isqrt", "lcm", "comb", "factorial"):
         return _library_call(call)
     if sizes_in:
-        return Float(sizes_in[0].size, sizes_in[0].trail)
+        return Float(Size.about(sizes_in[0].size), sizes_in[0].trail)
     for data in call.args:
         # Measured: square root and rounding of a number that was read out of a tensor are captured, logarithms are not.
         if isinstance(data, Tensor) or (isinstance(data, Unbacked) and short.startswith("log") and short != "log2"):

@@ -58,8 +58,9 @@ def call_einops(call: Call) -> Value:
     if any(_ELLIPSIS in group for group in (*left, *right)):
         return derived(None, source, exact=False)  # the rank is not known
     result = [product(known.get(n, some()) if not n.isdigit() else Size.const(int(n)) for n in g) for g in right]
-    before, after = ([n for group in side for n in group if n != "1"] for side in (left, right))
-    moved = before != after and sorted(before) == sorted(after)
+    before, after = ([n for group in side for n in group if n != "1" and known.get(n) != ONE] for side in (left, right))
+    # Dimensions that come to lie beside each other and become one are copied.
+    moved = before != after and sorted(before) == sorted(after) and all(len(group) <= 1 for group in right)
     return operators.strided(derived(result, source, *call.kwargs.values()), active=moved)
 
 

@@ -455,7 +455,8 @@ class Expressions(Context):
         if isinstance(left, Tensor) or isinstance(right, Tensor):
             if isinstance(op, ast.MatMult):
                 return operators.matmul(left, right)
-            return operators.elementwise(self, [left, right], node, frame)
+            dtype = "float" if isinstance(op, ast.Div) else ""
+            return operators.elementwise(self, [left, right], node, frame, dtype)
         if isinstance(left, Unbacked) or isinstance(right, Unbacked):
             kind = "float" if isinstance(op, ast.Div) else "int"
             return Unbacked(kind, trail_of(left) or trail_of(right))
@@ -487,7 +488,10 @@ class Expressions(Context):
             sizes = [v.size if isinstance(v, Float) else as_size(v) for v in (left, right)]
             combine = _SIZE_OPERATIONS.get(ast.FloorDiv if isinstance(op, ast.Div) else type(op))
             if sizes[0] is not None and sizes[1] is not None and combine is not None:
-                return Float(combine(sizes[0], sizes[1]), trail)
+                size = combine(sizes[0], sizes[1])
+                # What was rounded off comes back where it is multiplied.
+                is_exact = isinstance(op, (ast.Add, ast.Sub, ast.Div, ast.FloorDiv)) or not size.depends
+                return Float(size if is_exact else Size.about(size), trail)
         if tainted(left) or tainted(right):
             return Unknown("arithmetic", tainted=True)
         if is_static(left) and is_static(right):
@@ -589,8 +593,7 @@ class Expressions(Context):
             self.emit(LibraryCall, node, frame, name="torch.Tensor.data_ptr")
             return Static("comparison", "bool")
         name, left, right = decisions.rounded(name, left, right)
-        a = left.size if isinstance(left, Float) else as_size(left)
-        b = right.size if isinstance(right, Float) else as_size(right)
+        a, b = _over_one_divisor(left, right)
         if a is not None and b is not None and (a.depends or b.depends or a == b):
             if a == b:
                 decisions.combine(self, left, right, node, frame)
@@ -689,6 +692,24 @@ class Expressions(Context):
             else:
                 kwargs["..."] = value.element if isinstance(value, Mapping) else UNKNOWN
         return self.call(callee, args, kwargs, node, frame)
+
+
+def _over_one_divisor(left: Value, right: Value) -> tuple[Size | None, Size | None]:
+    """Two numbers times whatever they are divided by, as sizes that compare as they do."""
+    (a, above), (b, below) = _fraction(left), _fraction(right)
+    return (a * below, b * above) if a is not None and b is not None else (a, b)
+
+
+def _fraction(value: Value) -> tuple[Size | None, Size]:
+    """A number as a quotient of sizes, before it is rounded off; the divisor is a positive number."""
+    if not isinstance(value, Float):
+        return as_size(value), operators.ONE
+    atom = value.size.terms[0][0][0] if [len(m) for m, _ in value.size.terms] == [1] else None
+    if atom is not None and len(atom) == 3 and atom[1] == "floordiv" and value.size.terms[0][1] == 1:
+        top, bottom = atom[2]
+        if (bottom.constant or 0) > 0:
+            return top, bottom
+    return value.size, operators.ONE
 
 
 def _fold(op: ast.operator, left: Const, right: Const) -> Value:

@@ -16,6 +16,7 @@ from vllm_lint.analyzer.source import Located
 from vllm_lint.analyzer.values import (
     HOST,
     HOST_DATA,
+    NONE,
     TRUE,
     UNKNOWN,
     Const,
@@ -96,24 +97,42 @@ def read_number(call: TorchCall) -> Value:
 
 
 def read_list(call: TorchCall) -> Value:
-    """`tolist`."""
+    """`tolist`: a list in a list for each dimension."""
     sync(call.context, call.tensor, call.node, call.frame, "list")
-    return Sequence("list", None, Unbacked("int", _trail(call, "reads a value out of a tensor")))
+    result: Value = Unbacked("int", _trail(call, "reads a value out of a tensor"))
+    for _ in call.tensor.shape if call.tensor.shape is not None else "1":
+        result = Sequence("list", None, result)
+    return result
 
 
-def data_sized(call: TorchCall) -> Value:
-    """`nonzero`, `unique`, `masked_select`: how long the result is comes from data."""
+def data_sized(call: TorchCall, rest: tuple[Size, ...] = ()) -> Tensor:
+    """`masked_select` and the like: how long the result is comes from data; `rest` are its other dimensions."""
     sync(call.context, call.tensor, call.node, call.frame, "length")
     trail = _trail(call, "has a length that comes from data")
-    name = call.name.rpartition(".")[2]
-    indices = call.kwargs.get("as_tuple") == TRUE or name == "where"
-    rank = 2 if not indices and name in ("nonzero", "argwhere") and call.tensor.shape is not None else 1
-    dtype = "int" if indices else result_dtype(name, call.tensor.dtype)
-    shape = (Size.static("?"),) * rank
-    result = Tensor(shape, dtype, unbacked=True, memory=call.tensor.memory, trail=trail)
-    if indices or any(call.kwargs.get(k) == TRUE for k in ("return_inverse", "return_counts")):
-        return Sequence("tuple", None, result)
-    return result
+    dtype = result_dtype(call.name.rpartition(".")[2], call.tensor.dtype)
+    return Tensor((Size.static("?"), *rest), dtype, unbacked=True, memory=call.tensor.memory, trail=trail)
+
+
+def positions(call: TorchCall) -> Value:
+    """Where a tensor is not zero: a row for each place, or a tensor for each dimension."""
+    shape, name = call.tensor.shape, call.name.rpartition(".")[2]
+    if name == "where" or call.kwargs.get("as_tuple") == TRUE:
+        found = replace(data_sized(call), dtype="int")
+        return Sequence("tuple", None if shape is None else [found] * len(shape), found)
+    rank = Size.static("?") if shape is None or call.tensor.open else Size.const(len(shape))
+    return replace(data_sized(call, (rank,)), dtype="int")
+
+
+def unique(call: TorchCall) -> Value:
+    """`unique`, with the places of all elements among them and the counts where these are asked for."""
+    is_flat = call.argument(4, "dim") == NONE
+    found: Value = data_sized(call) if is_flat else call.result(None, exact=False)
+    several = [found]
+    if call.kwargs.get("return_inverse") == TRUE:
+        several.append(call.result(call.tensor.shape if is_flat else None, dtype="int"))
+    if call.kwargs.get("return_counts") == TRUE:
+        several.append(replace(data_sized(call), dtype="int"))
+    return Sequence("tuple", several, UNKNOWN) if len(several) > 1 else found
 
 
 # Moves between host and device
@@ -125,7 +144,7 @@ def to(call: TorchCall) -> Value:
     for value in call.values[1:]:
         if isinstance(value, Tensor):
             return _moved(call, replace(result, dtype=value.dtype), CPU if value.memory else _DEVICE)
-        if dtype_named(value):
+        if dtype_named(value) or (isinstance(value, Static) and value.label.endswith("dtype")):
             result = replace(result, dtype=dtype_named(value))
     targets = [v for v in call.values[1:] if _is_device(v)]
     return _moved(call, result, targets[0]) if targets else result

@@ -21,9 +21,11 @@ from vllm_lint.analyzer.values import (
     HOST_DATA,
     NONE,
     UNKNOWN,
+    Bool,
     Choice,
     Const,
     External,
+    Float,
     Int,
     Layer,
     Method,
@@ -219,6 +221,14 @@ def numel(context: Context, tensor: Tensor, node: ast.expr, frame: Frame) -> Val
     return integer(product(tensor.shape), trail, tensor.inputs, exact=tensor.exact)
 
 
+def reordered(tensor: Tensor, order: list[int]) -> Tensor:
+    """The dimensions in another order; one of length 1 may move without a change in memory."""
+    shape = tensor.shape or ()
+    moved = [i for i in order if shape[i] != ONE]
+    result = derived([shape[i] for i in order], tensor, dtype=tensor.dtype)
+    return strided(result, active=moved != sorted(moved) or tensor.strided)
+
+
 def drop_dimension(tensor: Tensor) -> Tensor:
     """One row of a tensor."""
     shape = tensor.shape[1:] if tensor.shape else (() if tensor.shape == () else None)
@@ -232,8 +242,9 @@ def tensor_attribute(context: Context, tensor: Tensor, name: str, node: Located,
         return Shape(tensor)
     if name == "ndim":
         return Const(len(tensor.shape)) if tensor.shape is not None and not tensor.open else Static("ndim", "int")
-    if name in ("T", "mT") and tensor.shape is not None and len(tensor.shape) >= 2:
-        return strided(derived((*tensor.shape[:-2], tensor.shape[-1], tensor.shape[-2]), tensor))
+    if name in ("T", "mT", "H") and tensor.shape is not None and not tensor.open:
+        axes = list(range(len(tensor.shape)))
+        return reordered(tensor, axes[::-1] if name == "T" else [*axes[:-2], *axes[-2:][::-1]])
     if name in ("data", "real", "imag"):
         return tensor
     if name == "device" and tensor.memory:
@@ -241,7 +252,7 @@ def tensor_attribute(context: Context, tensor: Tensor, name: str, node: Located,
     if name in ("dtype", "device", "layout", "is_cuda", "is_cpu", "requires_grad", "itemsize", "is_sparse", "grad_fn"):
         return Static(f"tensor.{name}", "bool" if name.startswith(("is_", "requires")) else "")
     if name in ("T", "mT", "H"):
-        return derived(None, tensor)
+        return derived(None, tensor, dtype=tensor.dtype)
     return Method(tensor, name)
 
 
@@ -258,6 +269,7 @@ def elementwise(context: Context, values: list[Value], node: Located, frame: Fra
             return choice(tensors or parts)
     tensors = [v for v in values if isinstance(v, Tensor)]
     known = [t for t in tensors if t.shape is not None]
+    dtype = dtype or promoted(values)
     if not known or len(known) < len(tensors) or any(isinstance(v, Unknown) for v in values):
         largest = max(known, key=lambda t: len(t.shape or ()), default=None)
         return derived(
@@ -282,6 +294,24 @@ def elementwise(context: Context, values: list[Value], node: Located, frame: Fra
     )
 
 
+_KINDS = ("bool", "int", "float")
+
+
+def kind_of(value: Value) -> str:
+    """What kind of number a tensor or a number of Python holds; "" where it is not known."""
+    if isinstance(value, Const):
+        return type(value.value).__name__
+    if isinstance(value, (Int, Bool, Float)):
+        return type(value).__name__.lower()
+    return value.dtype if isinstance(value, Tensor) else getattr(value, "type", "")
+
+
+def promoted(values: Iterable[Value]) -> str:
+    """The kind of number that an operation on `values` gives: of all kinds among them the widest."""
+    kinds = {kind_of(v) for v in values}
+    return max(kinds, key=_KINDS.index) if kinds and kinds <= set(_KINDS) else ""
+
+
 def _broadcast(context: Context, sizes: list[tuple[Tensor, Size]], node: Located, frame: Frame) -> Size:
     depends = [(t, s) for t, s in sizes if s.depends]
     if not depends:
@@ -295,14 +325,22 @@ def _broadcast(context: Context, sizes: list[tuple[Tensor, Size]], node: Located
 
 
 def matmul(left: Value, right: Value) -> Value:
-    """`left @ right`."""
-    if not isinstance(left, Tensor) or left.shape is None or len(left.shape) < 2:
+    """`left @ right`; a vector is a row on the left and a column on the right, and is gone from the result."""
+    if not isinstance(left, Tensor) or not left.shape:
         return derived(None, left, right)
-    last = right.shape[-1] if isinstance(right, Tensor) and right.shape else some()
-    batch = left.shape[:-1]
-    if isinstance(right, Tensor) and right.shape is not None and len(right.shape) > len(left.shape):
-        batch = (*right.shape[:-2], left.shape[-2])
-    return derived((*batch, last), left)
+    if not isinstance(right, Tensor) or not right.shape:
+        return derived((*left.shape[:-1], some()) if len(left.shape) > 1 else None, left)
+    rows = left.shape[-2:-1]
+    columns = right.shape[-1:] if len(right.shape) > 1 else ()
+    batch = _batched(left.shape[:-2], right.shape[:-2])
+    return derived((*batch, *rows, *columns), left, right)
+
+
+def _batched(left: tuple[Size, ...], right: tuple[Size, ...]) -> tuple[Size, ...]:
+    """The dimensions in front of matrices, broadcast."""
+    longer, shorter = sorted((left, right), key=len, reverse=True)
+    shorter = (ONE,) * (len(longer) - len(shorter)) + shorter
+    return tuple(b if a == ONE or (b.depends and not a.depends) else a for a, b in zip(longer, shorter, strict=True))
 
 
 # Indexing
@@ -321,8 +359,8 @@ def index_tensor(
             mask if mask.trail else tensor, node, frame, f"`{context.text(node, frame)}` selects by data"
         )
         trail = trail or Trail(frame.module.source.span(node), f"`{context.text(node, frame)}` selects by data")
-        rest = tensor.shape[1:] if tensor.shape else None
-        return Tensor(None if rest is None else (some(), *rest), unbacked=True, memory=tensor.memory, trail=trail)
+        shape = _masked(tensor, mask, elements)
+        return Tensor(shape, tensor.dtype, unbacked=True, memory=tensor.memory, trail=trail)
     if tensor.shape is None:
         for index in indices:
             if isinstance(index, ast.Slice):
@@ -345,10 +383,10 @@ def index_tensor(
             size = tensor.shape[axis] if axis < len(tensor.shape) else some()
             bounds = _slice_bounds(context, index, frame)
             rows.check_slice(context, tensor, size, bounds, node, frame, stored=stored is not None)
+            cut = cut or (_sliced(size, bounds) != size and any(d != ONE for d in result))
             result.append(_sliced(size, bounds))
             if axis == 0 and isinstance(bounds[1], Int) and bounds[1].size.depends:
                 inputs = inputs | bounds[1].inputs if size.depends else bounds[1].inputs
-            cut = cut or (axis > 0 and (index.lower, index.upper, index.step) != (None, None, None))
             axis += 1
         elif isinstance(index, Tensor):
             if not used_tensor:
@@ -360,7 +398,7 @@ def index_tensor(
         else:
             rows.check_index(context, tensor, axis, index, node, frame)
             exact = exact and not isinstance(index, Unknown)
-            cut = cut or axis > 0
+            cut = cut or (tensor.shape[axis : axis + 1] != (ONE,) and any(d != ONE for d in result))
             axis += 1
     if tensor.open and axis >= len(tensor.shape) and len(result) < len(tensor.shape) and not result:
         return derived(None, tensor, exact=False)  # nothing would be left: there are more dimensions than assumed
@@ -371,6 +409,18 @@ def index_tensor(
     opened = tensor.open and (axis <= 1 or Const(...) in indices)
     item = Tensor(tuple(result), tensor.dtype, opened, exact, memory=tensor.memory, trail=trail, inputs=inputs)
     return strided(item, active=(cut or tensor.strided) and not used_tensor)
+
+
+def _masked(tensor: Tensor, mask: Tensor, elements: list[ast.expr]) -> tuple[Size, ...] | None:
+    """The shape of `tensor[mask]`, if nothing else is picked: the dimensions of a mask of truth values become one."""
+    rank = len(mask.shape) if mask.dtype == "bool" and mask.shape is not None and not mask.open else 1
+    if not tensor.shape or any(not isinstance(e, ast.Slice) or _is_cut(e) for e in elements[1:]):
+        return None
+    return (some(), *tensor.shape[rank:])
+
+
+def _is_cut(index: ast.Slice) -> bool:
+    return (index.lower, index.upper, index.step) != (None, None, None)
 
 
 def _select(context: Context, tensor: Tensor, mask: Tensor, stored: Value | None, node: Located, frame: Frame) -> None:
@@ -415,19 +465,19 @@ def reshape(context: Context, tensor: Tensor, sizes: list[Value], node: Located,
     """`tensor.view(*sizes)`; reports where the token count would have to be divisible or constant."""
     if len(sizes) == 1 and isinstance(sizes[0], (Sequence, Shape)):
         if isinstance(sizes[0], Shape):
-            return derived(sizes[0].tensor.shape, tensor, sizes[0].tensor)
+            return derived(sizes[0].tensor.shape, tensor, sizes[0].tensor, dtype=tensor.dtype)
         if sizes[0].items is None:
-            return derived(None, tensor)
+            return derived(None, tensor, dtype=tensor.dtype)
         sizes = list(sizes[0].items)
     wanted = [None if s == Const(-1) else as_size(_first(s)) or (some() if is_static(s) else None) for s in sizes]
     hole = next((i for i, s in enumerate(sizes) if s == Const(-1)), None)
     if any(w is None and s != Const(-1) for w, s in zip(wanted, sizes, strict=True)):
-        return derived(
-            [some() if w is None else w for w in wanted] if hole is None else None, tensor, *sizes, exact=False
-        )
+        found = [some() if w is None else w for w in wanted] if hole is None else None
+        return derived(found, tensor, *sizes, dtype=tensor.dtype, exact=False)
     known = product(w for w in wanted if w is not None)
     if tensor.shape is None:
-        return derived(None if hole is not None else [w or some() for w in wanted], tensor, *sizes, exact=False)
+        found = None if hole is not None else [w or some() for w in wanted]
+        return derived(found, tensor, *sizes, dtype=tensor.dtype, exact=False)
     total = product(tensor.shape)
     if hole is not None and tensor.strided:
         _combine_views(context, tensor, sizes, node, frame)
@@ -440,7 +490,7 @@ def reshape(context: Context, tensor: Tensor, sizes: list[Value], node: Located,
             _divides(context, total, known, tensor, node, frame, form)
     else:
         wanted[hole] = _quotient(context, total, known, tensor, node, frame, form)
-    return derived([w or some() for w in wanted], tensor, *sizes, exact=exact)
+    return derived([w or some() for w in wanted], tensor, *sizes, dtype=tensor.dtype, exact=exact)
 
 
 def _first(value: Value) -> Value:
@@ -473,12 +523,19 @@ def _quotient(
         _report_division(context, top, bottom, tensor, node, frame, form)
     elif total.depends and known.depends:
         _divides(context, total, known, tensor, node, frame, form)
-        return some()
+        return Size.about(total) if _grows(total, known) else some()
     if top.depends and (top.statics() or bottom.statics()):
         return Size.about(top)
     if bottom.depends and not top.depends and top.statics():
         return some()  # no fixed number is a multiple of every token count, so the count hides in an unknown dimension
     return Size.operation("floordiv", top, bottom)
+
+
+def _grows(total: Size, known: Size) -> bool:
+    """Whether the quotient of two sizes is another for other numbers of tokens, as far as can be told."""
+    return (
+        total.known and known.known and total.evaluate(8) * known.evaluate(24) != total.evaluate(24) * known.evaluate(8)
+    )
 
 
 def _divides(

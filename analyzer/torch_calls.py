@@ -49,6 +49,9 @@ from vllm_lint.analyzer.values import (
     trail_of,
 )
 
+#: More pieces of a tensor are known by what they have in common.
+_MAX_PIECES = 16
+
 
 class TorchCall(Call):
     """One call of a torch function or method; a method's tensor is the first argument."""
@@ -63,8 +66,9 @@ class TorchCall(Call):
 
     def argument(self, index: int, name: str, default: Value = NONE) -> Value:
         """The argument at `index` (the tensor itself is 0) or called `name`."""
-        if name in self.kwargs:
-            return self.kwargs[name]
+        for key in (name, name.replace("dim", "axis")):  # torch takes NumPy's word as well
+            if key in self.kwargs:
+                return self.kwargs[key]
         return self.args[index] if index < len(self.args) else default
 
     def integer(self, index: int, name: str, default: int | None = None) -> int | None:
@@ -72,10 +76,10 @@ class TorchCall(Call):
         value = self.argument(index, name, Const(default))
         return value.value if isinstance(value, Const) and isinstance(value.value, int) else None
 
-    def axis(self, index: int, default: int | None = 0) -> int | None:
-        """The `dim` argument as a position from 0; None if it or the rank is not known."""
+    def axis(self, index: int, default: int | None = 0, name: str = "dim") -> int | None:
+        """An argument that names a dimension, as a position from 0; None if it or the rank is not known."""
         shape = self.tensor.shape
-        dim = self.integer(index, "dim", default)
+        dim = self.integer(index, name, default)
         if dim is None or shape is None or not -len(shape) <= dim < len(shape):
             return None
         return dim % len(shape) if shape else None
@@ -90,10 +94,19 @@ class TorchCall(Call):
             return given[0].items
         return given
 
+    def dtype(self, default: str = "") -> str:
+        """The dtype that `dtype=` asks for: "bool", or "" for a number; `default` where it asks for none."""
+        asked = self.kwargs.get("dtype", NONE)
+        return default if asked == NONE else host_calls.dtype_named(asked)
+
     def result(self, shape: object, *sources: Value, dtype: str = "", exact: bool = True) -> Tensor:
         """A tensor computed from the operation's tensor and `sources`."""
         assert shape is None or isinstance(shape, tuple)
         return derived(shape, self.tensor, *sources, dtype=dtype, exact=exact)
+
+    def kept(self, shape: object, *sources: Value, exact: bool = True) -> Tensor:
+        """The same elements, or some of them, in another shape."""
+        return self.result(shape, *sources, dtype=self.tensor.dtype, exact=exact)
 
 
 Handler: TypeAlias = Callable[[TorchCall], Value]
@@ -112,6 +125,8 @@ def call_torch(
         tensors = [o for o in args[0].options if isinstance(o, Tensor)]
         return choice(call_torch(context, name, [o, *args[1:]], kwargs, node, frame) for o in tensors)
     call = TorchCall(context, name, args, kwargs, node, frame)
+    if "input" in kwargs and not args:
+        call.args, call.kwargs = [kwargs["input"]], {k: v for k, v in kwargs.items() if k != "input"}
     if not context.quiet:
         _report_options(call)
     if name in _FUNCTIONS:
@@ -123,8 +138,6 @@ def call_torch(
         return _layer(short, args, kwargs)
     if short in _FUNCTIONS and name.startswith(("nn.functional.", "_C._nn.", "special.", "fft.", "linalg.")):
         return _FUNCTIONS[short](call)
-    if "input" in kwargs and not args:
-        call.args = [kwargs["input"]]
     if call.args and isinstance(call.args[0], Tensor) and short in _METHODS:
         return _METHODS[short](call)
     tensors = [v for v in (*args, *kwargs.values()) if isinstance(v, Tensor)]
@@ -197,126 +210,190 @@ _REPORTED_BY_HANDLER = {"torch.Tensor.data", "torch.Tensor.data_ptr", "torch.Ten
 
 
 def _repeat_interleave(call: TorchCall) -> Value:
-    repeats = call.argument(1, "repeats")
+    repeats, shape = call.argument(1, "repeats"), call.tensor.shape
+    is_flat = call.argument(2, "dim") == NONE
+    axis = 0 if is_flat else call.axis(2, None)
     if isinstance(repeats, Tensor) and call.argument(3, "output_size") == NONE:
-        return host_calls.data_sized(call)
-    shape = call.tensor.shape
-    axis = call.axis(2, None)
+        if axis != 0:
+            return call.kept(None, exact=False)
+        found = host_calls.data_sized(call, () if is_flat or shape is None else shape[1:])
+        return replace(found, dtype=call.tensor.dtype)
     count = as_size(repeats)
     if shape is None or axis is None or count is None:
-        return call.result(None, exact=False)
-    return call.result((*shape[:axis], shape[axis] * count, *shape[axis + 1 :]))
+        return call.kept(None, exact=False)
+    shape = (product(shape),) if is_flat else shape
+    return call.kept((*shape[:axis], shape[axis] * count, *shape[axis + 1 :]), repeats)
 
 
 def _where(call: TorchCall) -> Value:
-    if len(call.args) == 1:
-        return host_calls.data_sized(call)
-    return operators.elementwise(call.context, call.args, call.node, call.frame)
+    if len(call.args) + len(call.kwargs) == 1:
+        return host_calls.positions(call)
+    values = [*call.args, *call.kwargs.values()]
+    return operators.elementwise(call.context, values, call.node, call.frame)
 
 
 # Methods that keep or change the shape
 
 
 def _same(call: TorchCall) -> Value:
-    return call.result(call.tensor.shape, dtype=call.tensor.dtype) if not call.tensor.open else call.tensor
+    """A result of the same shape and dtype."""
+    return _shaped_alike(call, call.dtype(call.tensor.dtype))
+
+
+def _number(call: TorchCall) -> Value:
+    """The same shape, and numbers even where the tensor holds truth values."""
+    return _shaped_alike(call, "int" if call.tensor.dtype == "bool" else call.tensor.dtype)
+
+
+def _float(call: TorchCall) -> Value:
+    return _shaped_alike(call, "float")
+
+
+def _truth(call: TorchCall) -> Value:
+    return _shaped_alike(call, "bool")
+
+
+def _indices(call: TorchCall) -> Value:
+    return _shaped_alike(call, "int")
+
+
+def _shaped_alike(call: TorchCall, dtype: str) -> Tensor:
+    if call.tensor.open:
+        return replace(call.tensor, dtype=dtype)
+    return call.result(call.tensor.shape, dtype=dtype)
 
 
 def _elementwise(call: TorchCall) -> Value:
     return operators.elementwise(call.context, [*call.args, *call.kwargs.values()], call.node, call.frame)
 
 
+def _quotient(call: TorchCall) -> Value:
+    """`div` and its like, which give floats unless they are told to round."""
+    values = [v for k, v in call.kwargs.items() if k != "rounding_mode"]
+    is_rounded = call.kwargs.get("rounding_mode", NONE) != NONE
+    dtype = "" if is_rounded else "float"
+    return operators.elementwise(call.context, [*call.args, *values], call.node, call.frame, dtype)
+
+
+def _filled(call: TorchCall) -> Value:
+    """`masked_fill(mask, value)`: broadcast with the mask."""
+    values = [call.tensor, call.argument(1, "mask")]
+    return operators.elementwise(call.context, values, call.node, call.frame, call.tensor.dtype)
+
+
+def _clamp(call: TorchCall) -> Value:
+    bounds = [v for v in (*call.args[1:], *call.kwargs.values()) if v != NONE]
+    if call.tensor.open or any(isinstance(v, Unknown) for v in bounds):
+        return _same(call)
+    return operators.elementwise(call.context, [call.tensor, *bounds], call.node, call.frame)
+
+
 def _boolean(call: TorchCall) -> Value:
-    result = operators.elementwise(call.context, call.args, call.node, call.frame, dtype="bool")
-    return result
+    values = [*call.args, *call.kwargs.values()]
+    return operators.elementwise(call.context, values, call.node, call.frame, dtype="bool")
+
+
+def _attention(call: TorchCall) -> Value:
+    """`scaled_dot_product_attention(query, key, value)`: as many rows as queries, as wide as values."""
+    shape, value = call.tensor.shape, call.argument(2, "value")
+    width = value.shape[-1] if isinstance(value, Tensor) and value.shape else some()
+    return call.result(None if not shape else (*shape[:-1], width))
 
 
 def _view(call: TorchCall) -> Value:
     sizes = call.args[1:] or list(call.kwargs.values())
-    if (
-        len(sizes) == 1
-        and isinstance(sizes[0], (Static, Const))
-        and sizes[0] != Const(-1)
-        and as_size(sizes[0]) is None
-    ):
-        return _same(call)  # a view as another dtype
+    is_one = len(sizes) == 1 and isinstance(sizes[0], (Static, Const, External))
+    if is_one and sizes[0] != Const(-1) and as_size(sizes[0]) is None:
+        return _view_as_dtype(call)
     form = "view" if call.name.endswith("view") else "reshape"
     return operators.reshape(call.context, call.tensor, sizes, call.node, call.frame, form)
 
 
+def _view_as_dtype(call: TorchCall) -> Value:
+    """`x.view(dtype)`: the last dimension is another where the elements are of another width."""
+    shape, asked = call.tensor.shape, call.kwargs.get("dtype", call.argument(1, ""))
+    last = () if not shape else (Size.about(shape[-1]) if shape[-1].depends else some(),)
+    return replace(call.result(None if shape is None else (*shape[:-1], *last)), dtype=host_calls.dtype_named(asked))
+
+
 def _like_second(call: TorchCall) -> Value:
     other = call.argument(1, "other")
-    return call.result(other.shape if isinstance(other, Tensor) else None)
+    return call.kept(other.shape if isinstance(other, Tensor) else None)
 
 
 def _flatten(call: TorchCall) -> Value:
     shape = call.tensor.shape
     start, end = call.integer(1, "start_dim", 0), call.integer(2, "end_dim", -1)
     if shape is None or start is None or end is None:
-        return call.result(None, exact=False)
+        return call.kept(None, exact=False)
     if not shape:
-        return call.result((ONE,))
+        return call.kept((ONE,))
     start, end = start % len(shape), end % len(shape)
     flat = (*shape[:start], product(shape[start : end + 1]), *shape[end + 1 :])
-    return call.result(flat, exact=not call.tensor.open)
+    return call.kept(flat, exact=not call.tensor.open)
 
 
 def _unflatten(call: TorchCall) -> Value:
     shape, axis = call.tensor.shape, call.axis(1)
     sizes = call.argument(2, "sizes")
     if shape is None or axis is None or not isinstance(sizes, Sequence) or sizes.items is None:
-        return call.result(None, exact=False)
+        return call.kept(None, exact=False)
     part = Tensor((shape[axis],), exact=call.tensor.exact, trail=call.tensor.trail, inputs=call.tensor.inputs)
     split = operators.reshape(call.context, part, list(sizes.items), call.node, call.frame, "unflatten")
     if not isinstance(split, Tensor) or split.shape is None:
-        return call.result(None, exact=False)
-    return call.result((*shape[:axis], *split.shape, *shape[axis + 1 :]))
+        return call.kept(None, exact=False)
+    return call.kept((*shape[:axis], *split.shape, *shape[axis + 1 :]))
 
 
 def _unsqueeze(call: TorchCall) -> Value:
     shape, dim = call.tensor.shape, call.integer(1, "dim")
     if shape is None or dim is None:
-        return call.result(None, exact=False)
+        return call.kept(None, exact=False)
     at = dim if dim >= 0 else dim + len(shape) + 1
-    return replace(call.result((*shape[:at], ONE, *shape[at:])), open=call.tensor.open)
+    return replace(call.kept((*shape[:at], ONE, *shape[at:])), open=call.tensor.open)
 
 
 def _squeeze(call: TorchCall) -> Value:
     shape, axis = call.tensor.shape, call.axis(1, None)
-    takes_all = len(call.args) < 2 and "dim" not in call.kwargs
+    dims = call.argument(1, "dim")
+    takes_all = dims == NONE
     for size in (shape or ()) if takes_all else () if shape is None or axis is None else (shape[axis],):
         rows.need(call.context, call.tensor, size, 2, call.node, call.frame, "squeeze")
     if shape is None or call.tensor.open:
-        return call.result(None, exact=False)
+        return call.kept(None, exact=False)
     if takes_all:
-        return call.result(tuple(s for s in shape if s != ONE), exact=False)
-    if axis is None:
-        return call.result(None, exact=False)
-    return call.result((*shape[:axis], *(() if shape[axis] == ONE else (shape[axis],)), *shape[axis + 1 :]))
+        return call.kept(tuple(s for s in shape if s != ONE), exact=False)
+    numbers = dims.items if isinstance(dims, Sequence) else [dims]
+    axes = {d.value for d in numbers or () if isinstance(d, Const) and isinstance(d.value, int)}
+    if numbers is None or len(axes) != len(numbers) or not all(-len(shape) <= axis < len(shape) for axis in axes):
+        return call.kept(None, exact=False)
+    gone = {axis % len(shape) for axis in axes}
+    return call.kept(tuple(s for i, s in enumerate(shape) if s != ONE or i not in gone))
 
 
 def _transpose(call: TorchCall) -> Value:
     shape = call.tensor.shape
-    a, b = call.axis(1), call.axis(2, 1)
-    second = call.integer(2, "dim1", 1)
-    if shape is None or a is None or second is None:
+    a, b = call.axis(1, None, "dim0"), call.axis(2, None, "dim1")
+    if shape is None or a is None or b is None:
         return call.result(None, exact=False)
-    b = second % len(shape)
-    swapped = list(shape)
-    swapped[a], swapped[b] = swapped[b], swapped[a]
-    return operators.strided(call.result(tuple(swapped)), active=a != b)
+    order = list(range(len(shape)))
+    order[a], order[b] = b, a
+    return operators.reordered(call.tensor, order)
 
 
 def _permute(call: TorchCall) -> Value:
     shape, order = call.tensor.shape, call.sizes(1, "dims")
     if shape is None or len(order) != len(shape) or not all(isinstance(o, Const) for o in order):
         return call.result(None, exact=False)
-    moved = [o.value for o in order if isinstance(o, Const) and isinstance(o.value, int)]
-    return operators.strided(call.result(tuple(shape[i] for i in moved)), active=moved != sorted(moved))
+    axes = [o.value % len(shape) for o in order if isinstance(o, Const) and isinstance(o.value, int)]
+    return operators.reordered(call.tensor, axes)
 
 
 def _t(call: TorchCall) -> Value:
     shape = call.tensor.shape
-    return operators.strided(call.result(None if shape is None else shape[::-1], exact=shape is not None))
+    if shape is None:
+        return call.result(None, exact=False)
+    return operators.reordered(call.tensor, list(range(len(shape)))[::-1])
 
 
 def _expand(call: TorchCall) -> Value:
@@ -329,40 +406,69 @@ def _expand(call: TorchCall) -> Value:
         if size == Const(-1):
             result.append(own or some())
         elif wanted is None:
-            return call.result(None, *sizes, exact=False)
+            return call.kept(None, *sizes, exact=False)
         else:
             if own is not None and own.depends and wanted.constant not in (None, 1) and call.tensor.exact:
                 call.specialize("expand to a fixed size", call.tensor)
             result.append(wanted if wanted.depends or own is None or not own.depends else own)
-    return call.result(tuple(result), *sizes)
+    return call.kept(tuple(result), *sizes)
 
 
 def _repeat(call: TorchCall) -> Value:
-    counts, shape = [as_size(s) for s in call.sizes(1)], call.tensor.shape
+    given, shape = call.sizes(1, "dims" if call.name.endswith("tile") else "repeats"), call.tensor.shape
+    counts = [as_size(s) for s in given]
+    if call.name.endswith("tile") and shape is not None:  # it may name the last few only
+        counts = [*[ONE] * (len(shape) - len(counts)), *counts]
     if shape is None or len(counts) < len(shape) or any(c is None for c in counts):
-        return call.result(None, *call.sizes(1), exact=False)
+        return call.kept(None, *given, exact=False)
     padded = (ONE,) * (len(counts) - len(shape)) + shape
-    return call.result(tuple(s * c for s, c in zip(padded, counts, strict=True) if c is not None), *call.sizes(1))
+    return call.kept(tuple(s * c for s, c in zip(padded, counts, strict=True) if c is not None), *given)
 
 
 def _chunk(call: TorchCall) -> Value:
     shape, axis = call.tensor.shape, call.axis(2)
-    count = call.argument(1, "chunks")
-    if call.name.endswith("tensor_split"):
-        count = call.argument(1, "indices_or_sections")
+    form = call.name.rpartition(".")[2]
+    count = call.argument(1, "chunks" if form == "chunk" else "indices_or_sections", call.kwargs.get("sections", NONE))
     if shape is None or axis is None:
         return Sequence("tuple", None, call.result(None, exact=False))
-    form = call.name.rpartition(".")[2]
+    if form == "tensor_split" and isinstance(count, (Sequence, Tensor)):
+        return Sequence("tuple", None, _piece(call, axis, Size.about(shape[axis]) if shape[axis].depends else some()))
+    size, number = shape[axis].constant, count.value if isinstance(count, Const) else None
+    if size and isinstance(number, int) and number > 0:
+        return _pieces(call, axis, _lengths(size, number, even=form == "tensor_split"))
     length = operators.divide_dimension(call.context, call.tensor, axis, count, call.node, call.frame, form)
-    piece = operators.strided(call.result((*shape[:axis], length, *shape[axis + 1 :])), active=axis > 0)
-    if isinstance(count, Const) and isinstance(count.value, int) and 0 < count.value <= 16:
-        return Sequence("tuple", [piece for _ in range(count.value)], piece)
+    piece = _piece(call, axis, length)
+    if isinstance(number, int) and 0 < number <= _MAX_PIECES:
+        return Sequence("tuple", [piece for _ in range(number)], piece)
     return Sequence("tuple", None, piece)
+
+
+def _lengths(size: int, number: int, *, even: bool) -> list[int]:
+    """How long the pieces of `size` are: alike as far as they can be, or all but the last of one length."""
+    if even:
+        return [size // number + (i < size % number) for i in range(number)]
+    length = -(-size // number)
+    return [min(length, size - start) for start in range(0, size, length)]
+
+
+def _piece(call: TorchCall, axis: int, length: Size) -> Tensor:
+    """A piece of the tensor along `axis`, which lies in one stretch of memory if nothing but ones is in front of it."""
+    shape = call.tensor.shape or ()
+    piece = call.result((*shape[:axis], length, *shape[axis + 1 :]), dtype=call.tensor.dtype)
+    is_whole = shape[axis] == length and not call.tensor.strided
+    return operators.strided(piece, active=not is_whole and any(d != ONE for d in shape[:axis]))
+
+
+def _pieces(call: TorchCall, axis: int, lengths: list[int]) -> Value:
+    if len(lengths) > _MAX_PIECES:
+        return Sequence("tuple", None, _piece(call, axis, Size.const(lengths[0])))
+    return Sequence("tuple", [_piece(call, axis, Size.const(length)) for length in lengths], UNKNOWN)
 
 
 def _split(call: TorchCall) -> Value:
     shape, axis = call.tensor.shape, call.axis(2)
-    sizes = call.argument(1, "split_size_or_sections", call.argument(1, "split_size"))
+    keys = ("split_size_or_sections", "split_size", "split_sizes")
+    sizes = call.argument(1, next((key for key in keys if key in call.kwargs), keys[0]))
     if isinstance(sizes, Sequence):
         if sizes.items is None:
             return Sequence("tuple", None, call.result(None, exact=False))
@@ -374,8 +480,7 @@ def _split(call: TorchCall) -> Value:
             call.specialize("split to a fixed size", call.tensor)
         if shape is None or axis is None:
             return Sequence("tuple", [call.result(None, exact=False) for _ in lengths], UNKNOWN)
-        pieces = [call.result((*shape[:axis], n, *shape[axis + 1 :])) for n in lengths]
-        return Sequence("tuple", [operators.strided(p, active=axis > 0) for p in pieces], UNKNOWN)
+        return Sequence("tuple", [_piece(call, axis, n) for n in lengths], UNKNOWN)
     length = as_size(sizes)
     if shape is None or axis is None or length is None:
         return Sequence("tuple", None, call.result(None, exact=False))
@@ -389,11 +494,15 @@ def _split(call: TorchCall) -> Value:
             divisor=repr(length),
             exact=not call.tensor.open,
         )
+    size, fixed = shape[axis].constant, length.constant
+    if size and fixed:
+        return _pieces(call, axis, [min(fixed, size - start) for start in range(0, size, fixed)])
     count = shape[axis].divide(length)
-    piece = operators.strided(call.result((*shape[:axis], length, *shape[axis + 1 :])), active=axis > 0)
-    if count is not None and count.constant is not None and count.constant <= 16:
-        return Sequence("tuple", [piece for _ in range(count.constant)], piece)
-    return Sequence("tuple", None, piece)
+    if count is not None and count.constant is not None and count.constant <= _MAX_PIECES:
+        return Sequence("tuple", [_piece(call, axis, length) for _ in range(count.constant)], UNKNOWN)
+    if count is None and length.depends:  # the last piece may be shorter
+        length = Size.about(length)
+    return Sequence("tuple", None, _piece(call, axis, length))
 
 
 def _unbind(call: TorchCall) -> Value:
@@ -402,9 +511,17 @@ def _unbind(call: TorchCall) -> Value:
         return Sequence("tuple", None, call.result(None, exact=False))
     if shape[axis].depends:
         call.specialize("unbind", call.tensor)
-    piece = call.result((*shape[:axis], *shape[axis + 1 :]))
+    piece = _row(call, axis)
     count = shape[axis].constant
-    return Sequence("tuple", [piece] * count if count is not None and count <= 16 else None, piece)
+    return Sequence("tuple", [piece] * count if count is not None and count <= _MAX_PIECES else None, piece)
+
+
+def _row(call: TorchCall, axis: int) -> Tensor:
+    """What is left of the tensor at one place along `axis`."""
+    shape = call.tensor.shape or ()
+    row = call.result((*shape[:axis], *shape[axis + 1 :]), dtype=call.tensor.dtype)
+    is_whole = shape[axis] == ONE and not call.tensor.strided
+    return operators.strided(row, active=not is_whole and any(d != ONE for d in shape[:axis]))
 
 
 def _narrow(call: TorchCall) -> Value:
@@ -415,8 +532,7 @@ def _narrow(call: TorchCall) -> Value:
     if start is not None and length is not None and (start + length).constant is not None:
         end = (start + length).constant or 0
         rows.need(call.context, call.tensor, shape[axis], end, call.node, call.frame, "narrow")
-    piece = call.result((*shape[:axis], length or some(), *shape[axis + 1 :]), exact=length is not None)
-    return operators.strided(piece, active=axis > 0)
+    return replace(_piece(call, axis, length or some()), exact=call.tensor.exact and length is not None)
 
 
 def _select(call: TorchCall) -> Value:
@@ -424,7 +540,7 @@ def _select(call: TorchCall) -> Value:
     if shape is None or axis is None:
         return call.result(None, exact=False)
     rows.check_index(call.context, call.tensor, axis, Const(index), call.node, call.frame)
-    return call.result((*shape[:axis], *shape[axis + 1 :]))
+    return _row(call, axis)
 
 
 def _index_select(call: TorchCall) -> Value:
@@ -437,45 +553,58 @@ def _index_select(call: TorchCall) -> Value:
             and call.axis(1) in (0, None)
             and call.integer(1, "dim") == 0
         ):
-            return derived((*source.shape, some()), index)
+            return derived((*source.shape, some()), index, dtype=call.tensor.dtype)
         return call.result(None, index, exact=False)
     length = product(index.shape)
-    result = derived((*shape[:axis], length, *shape[axis + 1 :]), index if axis == 0 else call.tensor)
-    return result
+    source = index if axis == 0 else call.tensor
+    return derived((*shape[:axis], length, *shape[axis + 1 :]), source, dtype=call.tensor.dtype)
 
 
 def _gather(call: TorchCall) -> Value:
     index = call.argument(2, "index")
-    return call.result(index.shape if isinstance(index, Tensor) else None)
+    return call.result(index.shape if isinstance(index, Tensor) else None, dtype=call.tensor.dtype)
+
+
+def _take_along(call: TorchCall) -> Value:
+    index = call.argument(1, "indices")
+    return call.result(index.shape if isinstance(index, Tensor) else None, dtype=call.tensor.dtype)
+
+
+#: Where reductions take the dimensions, and whether to keep these: most do as the first and second argument.
+_DIM_PLACES = {"norm": (2, 3), "std": (1, 3), "var": (1, 3)}
 
 
 def _reduce(call: TorchCall) -> Value:
-    shape = call.tensor.shape
-    dims = call.argument(1, "dim", call.kwargs.get("axis", NONE))
-    name = call.name.rpartition(".")[2]
-    dtype = "bool" if name in ("any", "all") else host_calls.result_dtype(name, call.tensor.dtype)
+    shape, short = call.tensor.shape, call.name.rpartition(".")[2]
+    place, keep_place = _DIM_PLACES.get(short, (1, 2))
+    dims = call.argument(place, "dim")
+    if short in ("std", "var") and isinstance(dims, Const) and isinstance(dims.value, bool):  # it says how to count
+        dims = NONE
+    dtype = "bool" if short in ("any", "all") else host_calls.result_dtype(short, call.tensor.dtype)
     if isinstance(dims, Tensor):  # torch.maximum-like use of max and min
         return operators.elementwise(call.context, [call.tensor, dims], call.node, call.frame)
+    keep = call.argument(keep_place, "keepdim") == TRUE
     if dims == NONE:
-        return derived((), Tensor(trail=call.tensor.trail, memory=call.tensor.memory), dtype=dtype)
+        rank = None if shape is None else len(shape)
+        kept = (() if not keep else None) if rank is None or not keep else (ONE,) * rank
+        return derived(kept, Tensor(trail=call.tensor.trail, memory=call.tensor.memory), dtype=dtype)
     wanted = [dims] if not isinstance(dims, Sequence) else list(dims.items or [UNKNOWN])
     if shape is None or not all(isinstance(d, Const) and isinstance(d.value, int) for d in wanted):
         return _paired(call, call.result(None, dtype=dtype, exact=False))
     axes = {d.value % len(shape) for d in wanted if isinstance(d, Const) and isinstance(d.value, int) and shape}
-    keep = call.argument(2, "keepdim") == TRUE
     result = tuple(ONE if i in axes else s for i, s in enumerate(shape) if keep or i not in axes)
     return _paired(call, call.result(result, dtype=dtype))
 
 
 def _paired(call: TorchCall, values: Tensor) -> Value:
     """max, min and median along a dimension give values and indices."""
-    if call.name.rpartition(".")[2] in ("max", "min", "median", "mode", "kthvalue", "cummax", "cummin"):
-        return Sequence("tuple", [values, values], UNKNOWN)
+    if call.name.rpartition(".")[2] in ("max", "min", "median"):
+        return Sequence("tuple", [values, replace(values, dtype="int")], UNKNOWN)
     return values
 
 
 def _sort(call: TorchCall) -> Value:
-    return Sequence("tuple", [call.tensor, call.tensor], UNKNOWN)
+    return Sequence("tuple", [_same(call), _indices(call)], UNKNOWN)
 
 
 def _topk(call: TorchCall) -> Value:
@@ -485,17 +614,17 @@ def _topk(call: TorchCall) -> Value:
     else:
         if count is not None and count.constant is not None:
             rows.need(call.context, call.tensor, shape[axis], count.constant, call.node, call.frame, "topk")
-        part = call.result((*shape[:axis], count or some(), *shape[axis + 1 :]))
-    return Sequence("tuple", [part, part], UNKNOWN)
+        part = call.kept((*shape[:axis], count or some(), *shape[axis + 1 :]))
+    return Sequence("tuple", [part, replace(part, dtype="int")], UNKNOWN)
 
 
 def _matmul(call: TorchCall) -> Value:
-    return operators.matmul(call.tensor, call.argument(1, "other", call.argument(1, "mat2")))
+    return operators.matmul(call.tensor, call.kwargs.get("mat2", call.argument(1, "other")))
 
 
 def _addmm(call: TorchCall) -> Value:
-    first = call.argument(1, "mat1")
-    return operators.matmul(first, call.argument(2, "mat2"))
+    first, second = ("batch1", "batch2") if call.name.endswith("baddbmm") else ("mat1", "mat2")
+    return operators.matmul(call.argument(1, first), call.argument(2, second))
 
 
 def _size(call: TorchCall) -> Value:
@@ -558,7 +687,8 @@ def _creation(start: int) -> Handler:
         if any(isinstance(s, Sequence) for s in sizes) or not sizes:
             return Tensor(exact=False)
         unbacked = isinstance(sizes[0], Unbacked)
-        result = derived([k or some() for k in known], *sizes, exact=all(k is not None for k in known))
+        dtype = call.dtype(call.tensor.dtype if start else "")
+        result = derived([k or some() for k in known], *sizes, dtype=dtype, exact=all(k is not None for k in known))
         return Tensor(**{**vars(result), "unbacked": unbacked})
 
     return handler
@@ -568,7 +698,10 @@ def _full(start: int) -> Handler:
     def handler(call: TorchCall) -> Value:
         sizes = call.argument(start, "size")
         inner: list[Value] = [sizes] if not isinstance(sizes, Sequence) else list(sizes.items or [UNKNOWN])
-        return _creation(0)(TorchCall(call.context, call.name, inner, {}, call.node, call.frame))
+        result = _creation(0)(TorchCall(call.context, call.name, inner, {}, call.node, call.frame))
+        fill = call.argument(start + 1, "fill_value")
+        default = call.tensor.dtype if start else _kind(fill)
+        return replace(result, dtype=call.dtype(default)) if isinstance(result, Tensor) else result
 
     return handler
 
@@ -604,19 +737,41 @@ def _triangle(call: TorchCall) -> Value:
 
 
 def _as_tensor(call: TorchCall) -> Value:
-    value = call.args[0] if call.args else UNKNOWN
+    value = call.argument(0, "data")
     if isinstance(value, Int) and value.size.depends and call.name.endswith("as_tensor"):
         call.specialize("as_tensor", value)
-    if isinstance(value, Tensor):
-        return value
     return _tensor(call)
 
 
 def _tensor(call: TorchCall) -> Value:
-    value = call.args[0] if call.args else UNKNOWN
-    if isinstance(value, Sequence):
-        return Tensor((Size.const(len(value.items)),) if value.items is not None else (some(),), exact=False)
-    return Tensor(()) if not isinstance(value, (Unknown, Shape)) else Tensor(exact=False)
+    return _made_of(call, call.argument(0, "data"))
+
+
+def _new_tensor(call: TorchCall) -> Value:
+    made = _made_of(call, call.argument(1, "data"))
+    return replace(made, dtype=call.dtype(call.tensor.dtype))
+
+
+def _made_of(call: TorchCall, data: Value) -> Tensor:
+    """The tensor that holds numbers, or a nested list of them."""
+    if isinstance(data, Tensor):
+        return derived(data.shape, data, dtype=call.dtype(data.dtype))
+    shape: list[Size] = []
+    while isinstance(data, Sequence):
+        shape.append(some() if data.items is None else Size.const(len(data.items)))
+        data = element_of(data)
+    if isinstance(data, Shape) and data.tensor.shape is not None:
+        shape.append(Size.const(len(data.tensor.shape)))
+    elif not all(isinstance(o, (Const, Int, Float, Bool, Static, Unbacked)) for o in options(data)):
+        return Tensor(tuple(shape) if shape else None, exact=False)
+    return Tensor(tuple(shape), call.dtype(_kind(data)), exact=not isinstance(data, Static))
+
+
+def _kind(value: Value) -> str:
+    """The dtype of a tensor that is made of a number; "" where it is not known."""
+    kinds = {operators.kind_of(o) for o in options(value)}
+    kind = kinds.pop() if len(kinds) == 1 else ""
+    return kind if kind in ("bool", "int", "float") else ""
 
 
 def _cat(call: TorchCall) -> Value:
@@ -637,7 +792,8 @@ def _cat(call: TorchCall) -> Value:
         total = Size.operation("max", total, Size.static("cat")) if total.depends else some()
     shape = [next((k.shape[i] for k in known if k.shape and k.shape[i].depends), s) for i, s in enumerate(first.shape)]
     shape[axis] = total
-    return derived(shape, *known, exact=exact)
+    dtypes = {k.dtype for k in known}
+    return derived(shape, *known, dtype=dtypes.pop() if len(dtypes) == 1 else "", exact=exact)
 
 
 def _stack(call: TorchCall) -> Value:
@@ -649,7 +805,7 @@ def _stack(call: TorchCall) -> Value:
     count = len(sequence.items) if isinstance(sequence, Sequence) and sequence.items is not None else None
     at = dim if dim >= 0 else dim + len(first.shape) + 1
     size = some() if count is None else Size.const(count)
-    return derived((*first.shape[:at], size, *first.shape[at:]), first)
+    return derived((*first.shape[:at], size, *first.shape[at:]), first, dtype=first.dtype)
 
 
 def _tensors_of(value: Value) -> list[Value]:
@@ -667,22 +823,23 @@ def _linear(call: TorchCall) -> Value:
 def _embedding(call: TorchCall) -> Value:
     shape, weight = call.tensor.shape, call.argument(1, "weight")
     width = weight.shape[-1] if isinstance(weight, Tensor) and weight.shape else some()
-    return call.result(None if shape is None else (*shape, width))
+    dtype = weight.dtype if isinstance(weight, Tensor) else ""
+    return derived(None if shape is None else (*shape, width), call.tensor, dtype=dtype)
 
 
 def _pad(call: TorchCall) -> Value:
     shape, pads = call.tensor.shape, call.argument(1, "pad")
     if shape is None or not isinstance(pads, Sequence) or pads.items is None:
-        return call.result(None, exact=False)
+        return call.kept(None, exact=False)
     sizes = [as_size(p) for p in pads.items]
     padded = list(shape)
     if any(s is None for s in sizes) or len(sizes) > 2 * len(padded):
-        return call.result(None, *pads.items, exact=False)
+        return call.kept(None, *pads.items, exact=False)
     for i in range(0, len(sizes) - 1, 2):
         before, after = sizes[i], sizes[i + 1]
         assert before is not None and after is not None
         padded[-1 - i // 2] = padded[-1 - i // 2] + before + after
-    return call.result(tuple(padded), *pads.items)
+    return call.kept(tuple(padded), *pads.items)
 
 
 def _one_hot(call: TorchCall) -> Value:
@@ -696,16 +853,19 @@ def _one_hot(call: TorchCall) -> Value:
 def _einsum(call: TorchCall) -> Value:
     equation = call.args[0] if call.args else UNKNOWN
     operands = [a for a in call.args[1:] if isinstance(a, Tensor)]
-    if not isinstance(equation, Const) or not isinstance(equation.value, str) or "->" not in equation.value:
+    if not isinstance(equation, Const) or not isinstance(equation.value, str):
         return derived(None, *operands, exact=False)
-    left, _, right = equation.value.replace(" ", "").partition("->")
+    left, arrow, right = equation.value.replace(" ", "").partition("->")
+    if not arrow:  # what occurs once, in the order of the alphabet
+        right = "".join(sorted(k for k in set(left) - {","} if left.count(k) == 1))
     known: dict[str, Size] = {}
     for labels, operand in zip(left.split(","), operands, strict=False):
         if operand.shape is not None and len(labels) == len(operand.shape) and "." not in labels:
             known.update({k: v for k, v in zip(labels, operand.shape, strict=True) if k not in known or v.depends})
+    dtype = operators.promoted(operands)
     if "." in right:
-        return derived(None, *operands, exact=False)
-    return derived([known.get(k, some()) for k in right], *operands, exact=all(k in known for k in right))
+        return derived(None, *operands, dtype=dtype, exact=False)
+    return derived([known.get(k, some()) for k in right], *operands, dtype=dtype, exact=all(k in known for k in right))
 
 
 def _equal(call: TorchCall) -> Value:
@@ -799,57 +959,28 @@ _SAME_NAMES = [
     "contiguous",
     "clone",
     "detach",
-    "type",
     "requires_grad_",
     "abs",
     "neg",
-    "exp",
-    "log",
-    "log2",
-    "log10",
-    "log1p",
-    "sqrt",
-    "rsqrt",
-    "sin",
-    "cos",
-    "tan",
-    "tanh",
-    "sigmoid",
     "relu",
     "relu_",
     "silu",
     "gelu",
-    "softmax",
-    "log_softmax",
-    "erf",
-    "square",
-    "reciprocal",
     "floor",
     "ceil",
     "round",
     "trunc",
-    "clamp",
     "clamp_",
-    "clip",
     "clip_",
-    "clamp_min",
-    "clamp_max",
-    "cumsum",
-    "cumprod",
     "flip",
     "roll",
-    "logical_not",
     "bitwise_not",
-    "isnan",
-    "isinf",
-    "isfinite",
     "sign",
     "zero_",
     "fill_",
     "copy_",
     "normal_",
     "uniform_",
-    "masked_fill",
     "masked_fill_",
     "scatter",
     "scatter_",
@@ -884,44 +1015,52 @@ _SAME_NAMES = [
     "tanh_",
     "exp_",
     "nan_to_num",
-    "argsort",
     "record_stream",
     "triu",
     "tril",
+    "add_",
+    "sub_",
+    "mul_",
+    "div_",
+    "batch_norm",
+    "instance_norm",
+]
+_FLOATING_NAMES = [
+    "exp",
+    "log",
+    "log2",
+    "log10",
+    "log1p",
+    "sqrt",
+    "rsqrt",
+    "sin",
+    "cos",
+    "tan",
+    "tanh",
+    "sigmoid",
     "expm1",
+    "erf",
     "erfinv",
     "deg2rad",
+    "reciprocal",
     "sinh",
     "cosh",
     "asin",
     "acos",
     "atan",
-    "special_expit",
-    "rot90",
-    "renorm",
-    "add_",
-    "sub_",
-    "mul_",
-    "div_",
-    "data_ptr_",
-    "requires_grad",
-    "scaled_dot_product_attention",
-    "batch_norm",
-    "instance_norm",
+    "softmax",
+    "log_softmax",
 ]
 _ELEMENTWISE_NAMES = [
     "add",
     "sub",
     "mul",
-    "div",
-    "true_divide",
     "floor_divide",
     "remainder",
     "fmod",
     "pow",
     "maximum",
     "minimum",
-    "atan2",
     "lerp",
     "addcmul",
     "addcdiv",
@@ -933,8 +1072,8 @@ _ELEMENTWISE_NAMES = [
     "rsub",
     "multiply",
     "subtract",
-    "divide",
 ]
+_DIVISION_NAMES = ["div", "true_divide", "divide", "atan2"]
 _COMPARISON_NAMES = [
     "eq",
     "ne",
@@ -948,7 +1087,6 @@ _COMPARISON_NAMES = [
     "less_equal",
     "logical_and",
     "logical_or",
-    "isin",
     "isclose",
 ]
 _REDUCTIONS = [
@@ -973,27 +1111,36 @@ _REDUCTIONS = [
     "nanmean",
 ]
 
-_DATA_SIZED_NAMES = ("nonzero", "unique", "unique_consecutive", "masked_select", "argwhere", "bincount")
-
 _METHODS: dict[str, Handler] = {
     **dict.fromkeys(_SAME_NAMES, _same),
+    **dict.fromkeys(_FLOATING_NAMES, _float),
+    "argsort": _indices,
+    **dict.fromkeys(("square", "cumsum", "cumprod"), _number),
+    **dict.fromkeys(("isnan", "isinf", "isfinite", "logical_not", "isin"), _truth),
+    **dict.fromkeys(("to", "type", "type_as"), host_calls.to),
+    **dict.fromkeys(("clamp", "clip", "clamp_min", "clamp_max"), _clamp),
+    "masked_fill": _filled,
+    "scaled_dot_product_attention": _attention,
     **dict.fromkeys(_ELEMENTWISE_NAMES, _elementwise),
+    **dict.fromkeys(_DIVISION_NAMES, _quotient),
     **dict.fromkeys(_COMPARISON_NAMES, _boolean),
     **dict.fromkeys(_REDUCTIONS, _reduce),
-    **dict.fromkeys(_DATA_SIZED_NAMES, host_calls.data_sized),
+    **dict.fromkeys(("nonzero", "argwhere"), host_calls.positions),
+    **dict.fromkeys(("unique", "unique_consecutive"), host_calls.unique),
+    **dict.fromkeys(("masked_select", "bincount"), host_calls.data_sized),
     **dict.fromkeys(("view", "reshape"), _view),
-    **dict.fromkeys(("view_as", "reshape_as", "expand_as", "type_as"), _like_second),
+    **dict.fromkeys(("view_as", "reshape_as", "expand_as"), _like_second),
     **dict.fromkeys(("transpose", "swapaxes", "swapdims", "transpose_"), _transpose),
     **dict.fromkeys(("chunk", "tensor_split"), _chunk),
     **dict.fromkeys(("matmul", "mm", "bmm", "__matmul__"), _matmul),
     **dict.fromkeys(("addmm", "baddbmm"), _addmm),
     **dict.fromkeys(("new_zeros", "new_ones", "new_empty"), _creation(1)),
-    **dict.fromkeys(("gather", "take_along_dim"), _gather),
+    "gather": _gather,
+    "take_along_dim": _take_along,
     **dict.fromkeys(("dim", "ndimension"), _rank),
     **dict.fromkeys(("equal", "is_nonzero", "allclose"), _equal),
-    "type_as": _same,
     "new_full": _full(1),
-    "new_tensor": lambda call: Tensor(exact=False),
+    "new_tensor": _new_tensor,
     "repeat_interleave": _repeat_interleave,
     "where": _where,
     "flatten": _flatten,
@@ -1033,7 +1180,6 @@ _METHODS: dict[str, Handler] = {
     "item": host_calls.read_number,
     "tolist": host_calls.read_list,
     "numpy": host_calls.to_array,
-    "to": host_calls.to,
     "cpu": host_calls.to_cpu,
     "cuda": host_calls.to_device,
     "pin_memory": host_calls.pin,
@@ -1059,7 +1205,6 @@ _FUNCTIONS: dict[str, Handler] = {
     "tensor": _tensor,
     "einsum": _einsum,
     "linear": _linear,
-    "embedding": _embedding,
     "nn.functional.linear": _linear,
     "nn.functional.embedding": _embedding,
     "nn.functional.pad": _pad,
@@ -1075,6 +1220,6 @@ _FUNCTIONS: dict[str, Handler] = {
     "_check_is_size": _check,
     "cond": _cond,
     "sym_float": _sym_float,
-    "softmax": _same,
-    "scaled_dot_product_attention": _same,
+    "softmax": _float,
+    "scaled_dot_product_attention": _attention,
 }
