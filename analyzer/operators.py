@@ -158,6 +158,11 @@ def some() -> Size:
     return Size.static("?")
 
 
+def is_same(a: Size, b: Size) -> bool:
+    """Whether two dimensions are known to be equal; of what is not known, no two are."""
+    return a == b and "?" not in a.statics()
+
+
 def product(sizes: Iterable[Size]) -> Size:
     """The number of elements."""
     return reduce(lambda a, b: a * b, sizes, ONE)
@@ -383,7 +388,7 @@ def index_tensor(
             size = tensor.shape[axis] if axis < len(tensor.shape) else some()
             bounds = _slice_bounds(context, index, frame)
             rows.check_slice(context, tensor, size, bounds, node, frame, stored=stored is not None)
-            cut = cut or (_sliced(size, bounds) != size and any(d != ONE for d in result))
+            cut = cut or (not is_same(_sliced(size, bounds), size) and any(d != ONE for d in result))
             result.append(_sliced(size, bounds))
             if axis == 0 and isinstance(bounds[1], Int) and bounds[1].size.depends:
                 inputs = inputs | bounds[1].inputs if size.depends else bounds[1].inputs

@@ -455,7 +455,7 @@ def _piece(call: TorchCall, axis: int, length: Size) -> Tensor:
     """A piece of the tensor along `axis`, which lies in one stretch of memory if nothing but ones is in front of it."""
     shape = call.tensor.shape or ()
     piece = call.result((*shape[:axis], length, *shape[axis + 1 :]), dtype=call.tensor.dtype)
-    is_whole = shape[axis] == length and not call.tensor.strided
+    is_whole = operators.is_same(shape[axis], length) and not call.tensor.strided
     return operators.strided(piece, active=not is_whole and any(d != ONE for d in shape[:axis]))
 
 
