@@ -41,7 +41,8 @@ def _good(rule: str, name: str, code: str, **more: str) -> Edit:
     return Edit(name, code, looks_like=rule, **more)
 
 
-_OPERATOR = "import torch.library\n\n\n@torch.library.custom_op('planted::{name}', mutates_args=())\n"
+_OPERATOR = "import torch.library\n\n\n@torch.library.custom_op('planted::plain', mutates_args=())\n"
+_PLAIN = "def _planted(x: torch.Tensor) -> torch.Tensor:\n    return x.clone()\n\n\n"
 _FAKE = "@_planted.register_fake\ndef _(x):\n    return torch.empty_like(x)\n\n\n"
 
 EDITS = (
@@ -82,6 +83,28 @@ EDITS = (
     _bad("VL105", "seed", "torch.manual_seed(0)  # here"),
     _good("VL105", "math", "import math\n{x} = {x} * math.sqrt({x}.shape[-1])"),
     _good("VL105", "functools", "import functools\n{x} = functools.reduce(lambda a, b: a + b, [{x}, {x}])"),
+    _bad("VL106", "lock", "import threading\nwith threading.Lock():  # here\n    {x} = {x} * 2"),
+    _good("VL106", "no_grad", "with torch.no_grad():\n    {x} = {x} * 2"),
+    _bad(
+        "VL107",
+        "disabled",
+        "{x} = _planted({x})  # here",
+        top="import torch.compiler\n\n\n@torch.compiler.disable\ndef _planted(x):\n    return x * 2\n\n\n",
+    ),
+    _bad("VL107", "graph break", "torch._dynamo.graph_break()  # here"),
+    _good("VL107", "helper", "{x} = _planted({x})", top="def _planted(x):\n    return x * 2\n\n\n"),
+    _bad("VL108", "parameter", "{x} = {x} * torch.nn.Parameter(torch.ones({x}.shape[-1]))  # here"),
+    _good("VL108", "tensor", "{x} = {x} * torch.ones({x}.shape[-1], dtype={x}.dtype, device={x}.device)"),
+    _bad("VL109", "memory", "if torch.cuda.memory_allocated() > 1 << 60:  # here\n    {x} = {x} * 2"),
+    _good("VL109", "is available", "if torch.cuda.is_available():\n    {x} = {x} * 1"),
+    _bad(
+        "VL111", "one_hot", "planted = torch.nn.functional.one_hot({x}.argmax(-1))  # here\n{x} = {x} + planted.sum()"
+    ),
+    _good(
+        "VL111",
+        "one_hot with a bound",
+        "planted = torch.nn.functional.one_hot({x}.argmax(-1), {x}.shape[-1])\n{x} = {x} + planted.sum()",
+    ),
     _bad("VL201", "larger than", "if {n} > 256:  # here\n    {x} = {x} * 2"),
     _bad("VL201", "multiple of", "if {n} % 8 == 0:  # here\n    {x} = {x} * 2"),
     _bad("VL201", "ternary", "planted = 2.0 if {n} <= 128 else 1.0  # here\n{x} = {x} * planted"),
@@ -117,4 +140,30 @@ EDITS = (
     _bad("VL204", "unflatten", "planted = {x}.unflatten({dim}, (-1, 4))  # here\n{x} = {x} + planted.sum()"),
     _good("VL204", "heads", "planted = {x}.unflatten(-1, (-1, 2))\n{x} = planted.flatten(-2)"),
     _good("VL204", "flatten", "planted = {x}.reshape(-1, {x}.shape[-1])\n{x} = planted.view_as({x})"),
+    _bad("VL208", "first rows", "{x} = {x} + {x}.narrow({dim}, 0, 64).sum()  # here"),
+    _bad("VL208", "one row", "{x} = {x} + {x}.select({dim}, 100).sum()  # here"),
+    _good("VL208", "first row", "{x} = {x} + {x}.select({dim}, 0).sum() * 0"),
+    _good("VL208", "last row", "{x} = {x} + {x}.select({dim}, -1).sum() * 0"),
+    _good("VL208", "first columns", "{x} = {x} + {x}[..., :4].sum() * 0"),
+    _bad(
+        "VL301",
+        "no fake implementation",
+        "{x} = torch.ops.planted.plain({x})",
+        top=_OPERATOR.replace(")\n", ")  # here\n") + _PLAIN,
+        only_static="the place of the defect is not that of the call",
+    ),
+    _good("VL301", "fake implementation", "{x} = torch.ops.planted.plain({x})", top=_OPERATOR + _PLAIN + _FAKE),
+    _bad("VL401", "item", "{x} = {x} * {x}.abs().max().item()  # here", shows=("host-sync-in-graph",)),
+    _bad("VL401", "nonzero", "{x} = {x} + ({x} > 0).nonzero().sum()  # here", shows=("host-sync-in-graph",)),
+    _bad("VL401", "mask", "{x} = {x} + {x}[{x} > 0].sum()  # here", shows=("host-sync-in-graph",)),
+    _bad("VL401", "to the host", "{x} = {x} + {x}.sum().cpu().to({x}.device)  # here", shows=("host-sync-in-graph",)),
+    _good("VL401", "masked sum", "{x} = {x} + torch.where({x} > 0, {x}, 0.0).sum()"),
+    _good("VL401", "to its own device", "{x} = {x} + {x}.sum().to({x}.device)"),
+    _bad(
+        "VL402",
+        "list",
+        "{x} = {x} * torch.tensor([2.0]).to({x}.device)  # here",
+        only_static="a tensor of a CPU is on the host already, so the graph holds no copy",
+    ),
+    _good("VL402", "made on the device", "{x} = {x} * torch.full((1,), 2.0, device={x}.device)"),
 )

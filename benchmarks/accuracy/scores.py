@@ -1,17 +1,9 @@
-"""Precision and recall by rule, from findings that were brought together with what runs show.
-
-    python -m benchmarks.accuracy.scores registry.json --out benchmarks/accuracy/results/registry.json
-
-reads what `python -m benchmarks.verify.registry --check FOLDER --out registry.json` wrote.
-"""
+"""Precision and recall by rule, from findings that were brought together with what runs show."""
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from vllm_lint.analyzer.findings import Finding
@@ -59,33 +51,6 @@ def _scored(row: Counter[str]) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Score the evidence of a sweep over vLLM's registry."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("evidence", type=Path)
-    parser.add_argument("--out", type=Path, help="write the scores here as JSON")
-    options = parser.parse_args()
-    swept = json.loads(options.evidence.read_text(encoding="utf-8"))
-    summary = swept["summary"]
-    checked = summary.get("static findings")
-    if checked is None:
-        parser.error(f"{options.evidence} holds no static findings: the sweep was made without --check")
-    scored = table(checked["counts"])
-    print_table(scored)
-    vllm = sorted({row["vllm"] for row in swept["architectures"].values() if row.get("vllm")})
-    report = {
-        "date": swept["date"],
-        "versions": {**swept["versions"], "vllm": ", ".join(vllm)},
-        "architectures": summary["architectures"],
-        "outcomes": summary["outcomes"],
-        "captures": summary["captures"],
-        "rules": scored,
-        "told": checked["told"],
-    }
-    if options.out:
-        options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-
-
 def print_table(scored: Mapping[str, Mapping[str, Any]]) -> None:
     """For people."""
     names = ("confirmed", "refuted", "undecided", "not reached", "not run", "missed", "precision", "recall")
@@ -93,7 +58,3 @@ def print_table(scored: Mapping[str, Mapping[str, Any]]) -> None:
     for rule, row in scored.items():
         values = ("-" if row.get(name, 0) is None else row.get(name, 0) for name in names)
         print(f"{rule:24}" + "".join(f"{value:>13}" for value in values))
-
-
-if __name__ == "__main__":
-    main()
