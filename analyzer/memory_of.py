@@ -63,6 +63,8 @@ class Memory:
 
 
 NOTHING = Memory()
+COPY = Memory(own="a copy")
+"""What somebody asked for a copy of."""
 
 
 def joined(a: Memory, b: Memory) -> Memory:
@@ -73,8 +75,8 @@ def joined(a: Memory, b: Memory) -> Memory:
         return Memory(parts=tuple(map(joined, a.parts, b.parts)))
     certain = a.certain & b.certain
     possible = a.certain | b.certain | a.possible | b.possible
-    if NOTHING in (a, b) and not (a.certain or b.certain):
-        possible = NOBODY  # what may be a view is copied on one path: the author knows, and tells the two apart
+    if COPY in (a, b) and not (a.certain or b.certain):
+        return NOTHING  # what may be a view is copied on one path: the author knows, and tells the two apart
     return Memory(certain, possible - certain, a.own if a.own == b.own else None, a.whole and b.whole)
 
 

@@ -17,6 +17,7 @@ from vllm_lint.analyzer.index import FunctionInfo, ModuleInfo
 from vllm_lint.analyzer.interpreter import Interpreter
 from vllm_lint.analyzer.kernel_writes import FUNCTION_WRITES, KERNEL_WRITES
 from vllm_lint.analyzer.memory_of import (
+    COPY,
     MAYBE_VIEWS,
     NOTHING,
     VIEW_ATTRIBUTES,
@@ -302,6 +303,8 @@ class _Activation:
         if writes_in_place(name):
             self._write(receiver, node, f"`{name}`")
             return receiver
+        if name == "clone":
+            return COPY
         if name in VIEWS:
             return receiver.view()
         return receiver.maybe() if name in MAYBE_VIEWS else NOTHING

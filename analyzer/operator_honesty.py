@@ -145,7 +145,7 @@ def _aliases(operator: Operator, returns: list[Returned], tensors: set[str], *, 
                     fake=fake,
                 )
                 break
-            if result.whole and result.own != "None":
+            if result.whole and not isinstance(result.own, str):
                 seen.add(result.own)
 
 

@@ -143,6 +143,8 @@ def test_a_triton_kernel_writes_to_what_it_stores_to(tmp_path: Path, address: st
         ("a + 0", []),
         ("a[b > 0] + 1", []),
         ("a.contiguous() if b.numel() else a.clone()", []),
+        ("a.contiguous() if b.numel() else a + 1", ["VL305"]),
+        ("a if b.numel() else a.clone()", ["VL305"]),
     ],
 )
 def test_memory_of_an_argument_is_not_to_be_returned(tmp_path: Path, returned: str, codes: list[str]) -> None:
@@ -152,7 +154,8 @@ def test_memory_of_an_argument_is_not_to_be_returned(tmp_path: Path, returned: s
 
 
 @pytest.mark.parametrize(
-    ("returned", "codes"), [("c, c", ["VL305"]), ("c, d", []), ("c, c.clone()", []), ("a + 1, b", ["VL305"])]
+    ("returned", "codes"),
+    [("c, c", ["VL305"]), ("c, d", []), ("c, c.clone()", []), ("c.clone(), c.clone()", []), ("a + 1, b", ["VL305"])],
 )
 def test_two_results_have_memory_of_their_own(tmp_path: Path, returned: str, codes: list[str]) -> None:
     text = (
