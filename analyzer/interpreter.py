@@ -721,10 +721,10 @@ class Interpreter(Objects):
             inside = sorted((s for s in path if s[0] > since), key=lambda s: s[0])
             self.recording.add(event, (*outside, *((next(clock), s) for _, s in inside)))
 
-    def start_root(self) -> None:
-        """Begin to record what one root reaches; results are kept."""
+    def start_root(self, budget: int = _BUDGET) -> None:
+        """Begin to record what one root reaches, in so many calls; results are kept."""
         self.recording = Recording()
-        self.world.calls = 0
+        self.world.calls = _BUDGET - budget
 
 
 def _accepts(info: FunctionInfo, args: list[Value], kwargs: dict[str, Value]) -> bool:

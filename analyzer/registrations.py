@@ -18,6 +18,8 @@ from vllm_lint.analyzer.values import NONE, UNKNOWN, Const, External, Function, 
 #: Without one of these a file registers nothing, unless by way of a function of another file.
 WORDS = ("direct_register_custom_op", "torch.library", "custom_op(", "triton_op(", "register_fake(", "Library(")
 
+#: Calls followed for one module; those that register many operators take a few hundred.
+_BUDGET = 1000
 _DEFINES = (DIRECT, "torch.library.custom_op", "torch.library.triton_op", "torch.library.define", f"{LIBRARY}.define")
 _COMPOSITE = ("CompositeExplicitAutograd", "CompositeImplicitAutograd")
 
@@ -46,7 +48,7 @@ class Operator:
 
 def collected(interpreter: Interpreter, module: ModuleInfo) -> list[Operator]:
     """What the top level of `module` says about operators, put together by operator."""
-    interpreter.start_root()
+    interpreter.start_root(_BUDGET)
     interpreter.contract = Contract.VLLM
     top = ast.FunctionDef("<module>", _NO_ARGUMENTS, module.source.tree.body, [], lineno=1, col_offset=0)
     _run(interpreter, module.source.tree.body, Frame(module, {}, FunctionInfo(top, module, f"{module.name}.<module>")))
@@ -64,8 +66,9 @@ def _run(interpreter: Interpreter, body: list[ast.stmt], frame: Frame) -> None:
     """Run the statements of a top level that can register something; names that others bind are looked up."""
     for statement in body:
         if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            info = _info(statement, frame.module)
-            frame.variables[statement.name] = interpreter.decorated(Function(info), frame)
+            function = Function(_info(statement, frame.module))
+            registers = any(_REGISTERS.search(ast.unparse(d)) for d in statement.decorator_list)
+            frame.variables[statement.name] = interpreter.decorated(function, frame) if registers else function
         elif isinstance(statement, (ast.If, ast.Try)):
             _run_arms(interpreter, statement, frame)
         elif isinstance(statement, ast.With):
@@ -103,6 +106,10 @@ def _info(node: ast.FunctionDef | ast.AsyncFunctionDef, module: ModuleInfo) -> F
     known: list[Binding] = module.bindings.get(node.name, [])
     found = next((b for b in known if isinstance(b, FunctionInfo) and b.node is node), None)
     return found or FunctionInfo(node, module, f"{module.name}.{node.name}")
+
+
+#: Decorators that can register something; what others make of a function takes long to find out, and tells nothing.
+_REGISTERS = re.compile(r"custom_op|triton_op|register_|impl|define")
 
 
 def _calls(statement: ast.stmt) -> bool:
