@@ -85,7 +85,7 @@ def _len(call: Call) -> Value:
 def _int(call: Call) -> Value:
     value = call.first
     if isinstance(value, Tensor):
-        return torch_calls.call_tensor_method(call.context, value, "item", [], {}, call.node, call.frame)
+        return torch_calls.call_tensor_method(call.context, value, "__int__", [], {}, call.node, call.frame)
     if isinstance(value, Bool) and value.condition.depends:
         decisions.emit_size(call.context, call.node, call.frame, value, f"{call.name}()")
         return Static("int", "int")
@@ -105,7 +105,7 @@ def _int(call: Call) -> Value:
 def _float(call: Call) -> Value:
     value = call.first
     if isinstance(value, Tensor):
-        return torch_calls.call_tensor_method(call.context, value, "item", [], {}, call.node, call.frame)
+        return torch_calls.call_tensor_method(call.context, value, "__float__", [], {}, call.node, call.frame)
     size = as_size(value)
     if size is not None and size.depends:
         return Float(size, trail_of(value))
@@ -116,7 +116,7 @@ def _float(call: Call) -> Value:
 
 def _bool(call: Call) -> Value:
     if isinstance(call.first, Tensor):
-        return torch_calls.call_tensor_method(call.context, call.first, "item", [], {}, call.node, call.frame)
+        return torch_calls.call_tensor_method(call.context, call.first, "__bool__", [], {}, call.node, call.frame)
     truth = call.context.truth(call.first, call.node, call.frame, "bool()")
     if truth is not None:
         return Const(truth)

@@ -78,10 +78,19 @@ def is_cpu(value: Value | None) -> bool | None:
 # Values that the host reads
 
 
-def sync(context: Context, tensor: Tensor, node: Located, frame: Frame, form: str, *, exact: bool = True) -> None:
+def sync(
+    context: Context,
+    tensor: Tensor,
+    node: Located,
+    frame: Frame,
+    form: str,
+    *,
+    number: str = "",
+    exact: bool = True,
+) -> None:
     """Report that the host needs something of a tensor that is on the device."""
     if not tensor.memory:
-        context.emit(HostSync, node, frame, tensor, exact=exact, form=form, number=tensor.dtype)
+        context.emit(HostSync, node, frame, tensor, exact=exact, form=form, number=number)
 
 
 def _trail(call: TorchCall, what: str) -> Trail:
@@ -92,8 +101,10 @@ def _trail(call: TorchCall, what: str) -> Trail:
 
 def read_number(call: TorchCall) -> Value:
     """`item`, `int`, `float` and `bool`: a number of Python that only the data tells."""
-    sync(call.context, call.tensor, call.node, call.frame, "scalar")
-    return Unbacked(call.tensor.dtype or "number", _trail(call, "reads a value out of a tensor"))
+    # Measured on a GPU: a float of Python that stays one is computed with there, an integer made of it is not.
+    number = {"__int__": "int", "__bool__": "bool"}.get(call.name, call.tensor.dtype)
+    sync(call.context, call.tensor, call.node, call.frame, "scalar", number=number)
+    return Unbacked(number or "number", _trail(call, "reads a value out of a tensor"))
 
 
 def read_list(call: TorchCall) -> Value:

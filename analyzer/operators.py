@@ -13,7 +13,7 @@ from functools import reduce
 
 from vllm_lint.analyzer import decisions, host_calls, rows, vllm_layers
 from vllm_lint.analyzer.context import Context, Frame
-from vllm_lint.analyzer.events import SizeDivision, SizeSpecialization
+from vllm_lint.analyzer.events import HostCopy, SizeDivision, SizeSpecialization
 from vllm_lint.analyzer.sizes import Condition, Size
 from vllm_lint.analyzer.source import Located
 from vllm_lint.analyzer.values import (
@@ -356,10 +356,10 @@ def index_tensor(
 ) -> Value:
     """`tensor[...]`, or `tensor[...] = stored`."""
     elements = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-    indices = [e if isinstance(e, ast.Slice) else context.evaluate(e, frame) for e in elements]
+    indices = [e if isinstance(e, ast.Slice) else _index(context.evaluate(e, frame)) for e in elements]
     mask = next((i for i in indices if isinstance(i, Tensor) and (i.dtype == "bool" or i.unbacked)), None)
+    _check_indices(context, tensor, indices, stored, node, frame)
     if mask is not None:
-        _select(context, tensor, mask, stored, node, frame)
         trail = context.step(
             mask if mask.trail else tensor, node, frame, f"`{context.text(node, frame)}` selects by data"
         )
@@ -428,17 +428,36 @@ def _is_cut(index: ast.Slice) -> bool:
     return (index.lower, index.upper, index.step) != (None, None, None)
 
 
-def _select(context: Context, tensor: Tensor, mask: Tensor, stored: Value | None, node: Located, frame: Frame) -> None:
-    """Report `tensor[mask]` with a mask of truth values, of which the host has to know how many are true.
+def _index(value: Value) -> Value:
+    """An index as it acts: a list of numbers is a tensor."""
+    if isinstance(value, Sequence) and value.kind == "list":
+        return Tensor((some() if value.items is None else Size.const(len(value.items)),), "int", memory=HOST)
+    return value
 
-    Measured on a GPU: to write one number to all places needs no count, to write rows does.
+
+def _check_indices(
+    context: Context,
+    tensor: Tensor,
+    indices: list[ast.Slice | Value],
+    stored: Value | None,
+    node: Located,
+    frame: Frame,
+) -> None:
+    """Report `tensor[mask]`, of which the host has to know how many are true, and indices that have to be copied.
+
+    Measured on a GPU: to write one number to all places of a mask needs no count, to write rows does.
     """
-    if mask.dtype != "bool":
-        return
-    if stored is None:
-        host_calls.sync(context, tensor, node, frame, "mask", exact=mask.exact)
-    elif isinstance(stored, Tensor) and stored.shape and product(stored.shape) != ONE:
-        host_calls.sync(context, tensor, node, frame, "mask write", exact=stored.exact and not stored.open)
+    for index in indices:
+        if not isinstance(index, Tensor):
+            continue
+        if index.memory == HOST_DATA and not tensor.memory:
+            context.emit(HostCopy, node, frame, index)
+        elif index.dtype != "bool":
+            continue
+        elif stored is None:
+            host_calls.sync(context, tensor, node, frame, "mask", exact=index.exact)
+        elif isinstance(stored, Tensor) and stored.shape and product(stored.shape) != ONE:
+            host_calls.sync(context, tensor, node, frame, "mask write", exact=stored.exact and not stored.open)
 
 
 def _slice_bounds(context: Context, node: ast.Slice, frame: Frame) -> list[Value | None]:

@@ -1177,7 +1177,7 @@ _METHODS: dict[str, Handler] = {
     "data_ptr": lambda call: operators.ADDRESS,
     "storage_offset": lambda call: some_int(),
     "__len__": _length,
-    "item": host_calls.read_number,
+    **dict.fromkeys(("item", "__int__", "__float__", "__bool__"), host_calls.read_number),
     "tolist": host_calls.read_list,
     "numpy": host_calls.to_array,
     "cpu": host_calls.to_cpu,

@@ -36,9 +36,9 @@ class HostSyncInGraph(Rule):
     It does not flag tensors that are known to be on the CPU, `x[mask] = 0.0`, `masked_fill`, or code behind a custom
     operator. A number that decides something is `data-dependent-branch`.
 
-    A float is reported with low confidence: where it does nothing but scale or shift a tensor the compiler keeps it on
-    the GPU, and where it is an argument (`clamp(max=...)`, `torch.full`) or a result it does not. Where the type
-    of the number is not known the finding has medium confidence.
+    A float that `item()` or `float()` reads is reported with low confidence: where it does nothing but scale or shift a
+    tensor the compiler keeps it on the GPU, and where it is an argument (`clamp(max=...)`, `torch.full`) or a result it
+    does not. Where the type of the number is not known the finding has medium confidence.
 
     ## Why it matters
 

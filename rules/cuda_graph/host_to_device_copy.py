@@ -17,7 +17,8 @@ class HostToDeviceCopy(Rule):
 
     `x.to(device)`, `x.to(other)` and `x.cuda()` in a compiled forward, where `x` was made before and is known to be on
     the CPU: a tensor of a module (`TABLE = torch.tensor([...])`), an attribute made with `device="cpu"`, an array of
-    numpy that is not made in the forward (`torch.from_numpy(self.table)`), and what is computed from these.
+    numpy that is not made in the forward (`torch.from_numpy(self.table)`), and what is computed from these. Indexing a
+    tensor of the device with one of these, `x[TABLE]`, copies it too.
 
     It does not flag tensors made in the forward, such as `torch.tensor([1, 2], device=x.device)` or
     `torch.arange(n).to(x.device)`: measured on a GPU, the compiler makes them where they are used. Pinned memory and

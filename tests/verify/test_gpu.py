@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 from typing import Any
 
+import msgspec
 import pytest
 
+from tests.proofs.cases import Case, all_cases
 from tests.verify.conftest import Verify
 from vllm_lint.runtime_verifier.jobs import Job
 from vllm_lint.runtime_verifier.outcomes import (
@@ -79,6 +81,15 @@ def test_cuda_refuses_to_record_a_sync(verify: Verify, body: str) -> None:
     assert failed.message.startswith("NotCaptured: ")
     assert result.parts[0].replayed == (1, 64, 96, 128)
     assert result.parts[0].graphed == ()
+
+
+@pytest.mark.gpu
+@pytest.mark.torch
+@pytest.mark.parametrize("case", [c for c in all_cases() if c.rule in ("VL401", "VL402")], ids=lambda c: c.id)
+def test_cuda_records_the_clean_fixtures_and_refuses_those_that_are_flagged(pool: Pool, case: Case) -> None:
+    result = pool.run(msgspec.structs.replace(case.job, backends=("eager", "cudagraph"), sizes=SIZES, reference=None))
+    refused = [o for o in of(ReplayFailed, result) if o.message.startswith("NotCaptured: ")]
+    assert bool(refused) == case.path.stem.startswith("flagged"), result.outcomes
 
 
 @pytest.mark.gpu
