@@ -6,7 +6,7 @@ import ast
 import builtins
 from dataclasses import replace
 
-from vllm_lint.analyzer import decisions, operators, registering, torch_calls, untraceable
+from vllm_lint.analyzer import decisions, operators, registering, state, torch_calls, untraceable
 from vllm_lint.analyzer.calls import Call, Handler
 from vllm_lint.analyzer.context import Context, Frame
 from vllm_lint.analyzer.events import LibraryCall
@@ -400,6 +400,8 @@ def _getattr(call: Call) -> Value:
 def _setattr(call: Call) -> Value:
     receiver, name, value = (*call.args, UNKNOWN, UNKNOWN, UNKNOWN)[:3]
     if isinstance(receiver, Instance) and isinstance(name, Const) and isinstance(name.value, str):
+        if not call.context.quiet:
+            state.set_by_name(call.context, call.node, receiver, name.value, value, call.frame)
         call.context.set_attribute(receiver, name.value, value)
     return NONE
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import replace
 
-from vllm_lint.analyzer import decisions, operators
+from vllm_lint.analyzer import decisions, operators, state
 from vllm_lint.analyzer.context import Frame
 from vllm_lint.analyzer.expressions import Expressions
 from vllm_lint.analyzer.index import names_in
@@ -51,6 +51,8 @@ class Conditions(Expressions):
         outer, self.asserting = self.asserting, form == "assert"
         value = self.evaluate(node, frame)
         self.asserting = outer
+        if frame.step and not self.quiet:
+            state.decide(self, node, frame, form)
         return self.truth(value, node, frame, form, only_raises=only_raises)
 
     def _decide_operands(self, node: ast.BoolOp, frame: Frame, form: str, *, only_raises: bool) -> bool | None:
@@ -133,6 +135,9 @@ class Conditions(Expressions):
             return None if self.member(value.cls, "__bool__") or self.member(value.cls, "__len__") else True
         if isinstance(value, (Class, Function, Partial, Module, Method, Layer)):
             return True
+        if self.assumes and isinstance(value, Static):
+            field = value.label.rpartition(".")[2]
+            return next((truth for name, truth in self.assumes if name == field), None)
         return None
 
     def narrowed(self, node: ast.expr, frame: Frame, *, truth: bool) -> Frame:

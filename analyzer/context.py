@@ -18,6 +18,7 @@ from vllm_lint.analyzer.values import Function, Instance, Mapping, Scope, Sequen
 
 if TYPE_CHECKING:
     from vllm_lint.analyzer.project import Project
+    from vllm_lint.analyzer.worlds import World
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Frame:
     """For each loop that is being followed, the variables where it was left early."""
     tests: dict[str, Test] = field(default_factory=dict)
     """For variables that hold the outcome of a test, the test: it tells as much there as in the condition itself."""
+    step: dict[str, str] = field(default_factory=dict)
+    """For variables that hold something of the step's context, what. Empty where the function does not look at it."""
     caller: Frame | None = None
     call: Step | None = None
     order: int = 0
@@ -128,9 +131,13 @@ _NOTHING: AbstractContextManager[None] = nullcontext()
 class Context:
     """State of an interpretation, and the operations that its parts ask of each other."""
 
+    world: World
+
     def __init__(self, project: Project) -> None:
         self.project = project
         self.contract = Contract.VLLM
+        self.assumes: frozenset[tuple[str, bool]] = frozenset()
+        """Fields of the configuration with the truth that they have where the root is compiled."""
         self.quiet = 0
         self.conditions = 0
         self.alternatives = 0

@@ -176,6 +176,64 @@ class HostCopy(RegionEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StateChange(RegionEvent):
+    """Something that outlives the call is bound anew or changed. `text` is how the source names it.
+
+    `holder` is "attribute", "class attribute", "global", "closure" or "thread-local attribute". `change` is "bind", or
+    of a container "grow", "shrink" or "store". `value` is what is bound or put in: "tensor", "size" (of the tokens),
+    "constant", "same" (as it was), "scalar", "container", "object" or "unknown".
+    """
+
+    holder: str
+    change: str
+    value: str
+    read: Span | None
+    """Where compiled code reads it before it is bound, and so sees what the step before left."""
+    derived: bool
+    """Whether the new value is computed from the old one."""
+    lazy: bool
+    """Whether it is put there if there is nothing yet."""
+    steers: bool
+    """Whether the answer to that decides about more than what is put there."""
+    from_input: bool
+    """Whether it is computed from the data of an argument."""
+    resized: bool
+    """Whether the function asks how large the old one is."""
+    registered: bool
+    """Whether it is a buffer or parameter."""
+    used: bool
+    """Whether other code of the file reads it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvironmentRead(RegionEvent):
+    """A read of the environment. `variable` is empty where the name is not known."""
+
+    variable: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateHandedOver(RegionEvent):
+    """A call of a custom operator that looks at `attribute` of an object, which the same call of forward has set."""
+
+    attribute: str
+    operator: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepDecision(RegionEvent):
+    """Python control flow on what vLLM sets anew for each step. `source` names it, `form` is as for `SizeDecision`."""
+
+    source: str
+    form: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DefaultDtypeSet(RegionEvent):
+    """A call of `torch.set_default_dtype`."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class LibraryCall(RegionEvent):
     """A call of something that is not part of the program, by its dotted name: `builtins.print`, `time.time`.
 

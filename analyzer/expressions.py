@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any
 
-from vllm_lint.analyzer import builtin_calls, decisions, operators, special_calls
+from vllm_lint.analyzer import builtin_calls, decisions, operators, special_calls, state
 from vllm_lint.analyzer.context import Context, Frame
 from vllm_lint.analyzer.events import LibraryCall, SizeSpecialization
 from vllm_lint.analyzer.index import CACHED_NODES, Assignment, Binding, ClassInfo, FunctionInfo
@@ -111,6 +111,8 @@ class Expressions(Context):
         return Const(node.value)
 
     def _name(self, node: ast.Name, frame: Frame) -> Value:
+        if not self.quiet and (frame.scope is not None or frame.module.rebound) and node.id not in frame.variables:
+            state.read_variable(self, node, frame)
         return self.lookup(node.id, frame)
 
     def _tuple(self, node: ast.Tuple | ast.List | ast.Set, frame: Frame) -> Value:
@@ -160,7 +162,14 @@ class Expressions(Context):
 
     def _lambda(self, node: ast.Lambda, frame: Frame) -> Value:
         info = FunctionInfo(node, frame.module, f"{frame.module.name}.<lambda>")
-        return Function(self.shared_info(info), None, Scope(frame.variables, frame.scope), frame.owner)
+        return Function(self.shared_info(info), None, self.scope_of(frame), frame.owner)
+
+    def scope_of(self, frame: Frame) -> Scope:
+        """What a function that is defined in `frame` sees of it."""
+        scope = Scope(frame.variables, frame.scope)
+        if not self.quiet:
+            self.world.state.made.add(("scope", scope.number))
+        return scope
 
     def _if_expression(self, node: ast.IfExp, frame: Frame) -> Value:
         truth = self.decide(node.test, frame, "conditional expression")
@@ -215,18 +224,21 @@ class Expressions(Context):
             found = self.module_attribute(value.module, name)
             if found is None:
                 submodule = self.project.module(f"{value.module.name}.{name}")
+                if submodule is None:
+                    state.read_module(self, value.module, name, node, frame)
                 return Module(submodule) if submodule else Static(f"{value.module.name}.{name}")
             return found
         if isinstance(value, External):
             qualified = f"{value.name}.{name}"
             return special_calls.GLOBALS.get(qualified) or External(qualified)
         if isinstance(value, Class):
-            return self._class_attribute(value, name, frame)
+            return self._class_attribute(value, name, node, frame)
         if isinstance(value, Static):
             return Static(f"{value.label}.{name}" if value.label else "")
         if isinstance(value, Tensor):
             return operators.tensor_attribute(self, value, name, node, frame)
         if isinstance(value, Layer):
+            state.read_layer(self, value, name, node, frame)
             return operators.layer_attribute(value, name)
         if isinstance(value, (Function, Partial)) and name in ("func", "__func__", "__wrapped__", "maybe_inplace"):
             return value.function if isinstance(value, Partial) else value
@@ -238,6 +250,8 @@ class Expressions(Context):
 
     def _instance_attribute(self, instance: Instance, name: str, node: Located, frame: Frame) -> Value:
         attributes = instance.attributes
+        if not self.quiet:
+            self.world.state.read((instance.number, name), node, frame.module)
         if name in attributes:
             return attributes[name]
         if name == "__class__":
@@ -291,7 +305,9 @@ class Expressions(Context):
             return self.call(method, [], {}, node, frame)
         return method
 
-    def _class_attribute(self, value: Class, name: str, frame: Frame) -> Value:
+    def _class_attribute(self, value: Class, name: str, node: Located, frame: Frame) -> Value:
+        if not self.quiet:
+            self.world.state.read((value.cls.qualified_name, name), node, frame.module)
         found = self.member(value.cls, name)
         if found is None:
             if any(b.startswith("enum.") for b in self.external_bases(value.cls)):
@@ -308,6 +324,8 @@ class Expressions(Context):
     def _subscript(self, node: ast.Subscript, frame: Frame) -> Value:
         value = self.evaluate(node.value, frame)
         if isinstance(value, (Class, External)):
+            if value == state.ENVIRONMENT:
+                state.read_environment(self, node, frame, self.evaluate(node.slice, frame))
             return value
         if isinstance(node.slice, ast.Slice) and not isinstance(value, Tensor):
             return self._slice(value, node.slice, node, frame)
@@ -608,6 +626,8 @@ class Expressions(Context):
         return Static("comparison", "bool") if is_static(left) and is_static(right) else UNKNOWN
 
     def _contains(self, left: Value, right: Value, node: Located, frame: Frame, *, negate: bool) -> Value:
+        if right == state.ENVIRONMENT:
+            state.read_environment(self, node, frame, left)
         if isinstance(left, Const) and isinstance(right, Const):
             if isinstance(left.value, str) and isinstance(right.value, str):
                 return Const((left.value in right.value) != negate)
@@ -691,6 +711,8 @@ class Expressions(Context):
                 kwargs.update({str(k): v for k, v in value.items.items()})
             else:
                 kwargs["..."] = value.element if isinstance(value, Mapping) else UNKNOWN
+        if not self.quiet and isinstance(node.func, ast.Attribute) and node.func.attr in state.CHANGES:
+            state.mutate(self, node, args, frame)
         return self.call(callee, args, kwargs, node, frame)
 
 

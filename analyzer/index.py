@@ -68,6 +68,14 @@ class FunctionInfo:
         return frozenset(n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
 
     @cached_property
+    def outer_names(self) -> frozenset[str]:
+        """Names that assignments bind outside of the function, by `global` or `nonlocal`."""
+        if isinstance(self.node, ast.Lambda) or not (self.module.rebound or "nonlocal" in self.module.source.text):
+            return frozenset()
+        found = (n.names for n in walk_function(self.node) if isinstance(n, (ast.Global, ast.Nonlocal)))
+        return frozenset(name for names in found for name in names)
+
+    @cached_property
     def is_abstract(self) -> bool:
         """Whether the body does nothing but raise NotImplementedError, or nothing at all."""
         if isinstance(self.node, ast.Lambda):
@@ -111,6 +119,8 @@ class ModuleInfo:
     """Module-level names that functions assign to through `global`."""
     fakes: dict[str, ast.expr] = field(default_factory=dict)
     """Custom operators that the module registers through vLLM's `direct_register_custom_op`, and their fakes."""
+    operators: dict[str, ast.expr] = field(default_factory=dict)
+    """The same, and their functions."""
 
     def absolute(self, module: str | None, level: int) -> str:
         """The absolute name of a relative import."""
@@ -220,6 +230,8 @@ def _index_registration(call: ast.Call, module: ModuleInfo) -> None:
     name = given.get("op_name")
     if isinstance(name, ast.Constant) and "fake_impl" in given:
         module.fakes[str(name.value)] = given["fake_impl"]
+    if isinstance(name, ast.Constant) and "op_func" in given:
+        module.operators[str(name.value)] = given["op_func"]
 
 
 def _index_target(target: ast.expr, value: ast.expr, path: tuple[int, ...], into: dict[str, list[Binding]]) -> None:

@@ -11,7 +11,7 @@ import ast
 from collections.abc import Hashable, Iterable
 from dataclasses import replace
 
-from vllm_lint.analyzer import builtin_calls, operators, registering, special_calls, untraceable
+from vllm_lint.analyzer import builtin_calls, operators, registering, special_calls, state, untraceable
 from vllm_lint.analyzer.calls import Call
 from vllm_lint.analyzer.context import Frame, path_to
 from vllm_lint.analyzer.events import LibraryCall
@@ -97,6 +97,8 @@ _OPAQUE = {
     "torch.library.custom_op",
     "torch.library.triton_op",
     "torch.library.impl",
+    # vLLM does not compile where it breaks CUDA graphs; elsewhere it stands on what operators do.
+    "vllm.compilation.breakable_cudagraph.eager_break_during_capture",
     "triton.jit",
     "triton.autotune",
     "triton.heuristics",
@@ -394,6 +396,8 @@ class Interpreter(Objects):
     def _call_partial(
         self, partial: Partial, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame
     ) -> Value:
+        if partial.function == _OPAQUE_FUNCTION:
+            state.hand_over(self, partial.arguments[0], node, frame)
         if partial.function in (_OPAQUE_FUNCTION, operators.DISABLED):
             if partial.function == operators.DISABLED:
                 self.emit(LibraryCall, node, frame, name="torch.compiler.disable")
@@ -511,6 +515,7 @@ class Interpreter(Objects):
             self.quiet > 0,
             self.alternatives > 0,
             self.contract,
+            self.assumes,
         )
         if key in self.world.results:
             self._repeat(key, variables.values(), function, node, frame)
@@ -595,6 +600,7 @@ class Interpreter(Objects):
             tuple((k, v.key) for k, v in kwargs.items()),
             self.quiet > 0,
             self.contract,
+            self.assumes,
             model,
         )
         if key not in self.world.results:
@@ -724,6 +730,7 @@ class Interpreter(Objects):
     def start_root(self, budget: int = _BUDGET) -> None:
         """Begin to record what one root reaches, in so many calls; results are kept."""
         self.recording = Recording()
+        self.world.state.forget()
         self.world.calls = _BUDGET - budget
 
 

@@ -47,15 +47,16 @@ class Objects(Statements):
     def apart(self, world: World) -> Iterator[World]:
         """Interpret in `world`, silently, and regardless of what is being interpreted now."""
         modes = (self.world, self.quiet, self.conditions, self.alternatives, self.asserting, self.immaterial)
-        more = (self.recording, self.contract, self.construction)
+        more = (self.recording, self.contract, self.assumes, self.construction)
         self.world, self.quiet, self.conditions, self.alternatives = world, 1, 0, 0
         self.asserting = self.immaterial = False
         self.recording, self.contract, self.construction = Recording(), Contract.VLLM, None
+        self.assumes = frozenset()
         try:
             yield world
         finally:
             self.world, self.quiet, self.conditions, self.alternatives, self.asserting, self.immaterial = modes
-            self.recording, self.contract, self.construction = more
+            self.recording, self.contract, self.assumes, self.construction = more
 
     # Making objects
 
@@ -79,6 +80,8 @@ class Objects(Statements):
         instance = Instance(cls, number, args, kwargs, None, typed=typed, owner=owner)
         instance.blueprint = self._blueprint(instance)
         self._make(instance)
+        if not self.quiet:
+            self.world.state.made.add(instance.number)
         if not self.quiet and instance.is_pending:  # an object built in a compiled region is built as that is captured
             instance.settle({})
             self._initialize(instance)

@@ -16,6 +16,7 @@ from vllm_lint.analyzer.context import Context, Frame
 from vllm_lint.analyzer.events import HostCopy, SizeDivision, SizeSpecialization
 from vllm_lint.analyzer.sizes import Condition, Size
 from vllm_lint.analyzer.source import Located
+from vllm_lint.analyzer.state import FORWARD_CONTEXT, THREAD_LOCAL
 from vllm_lint.analyzer.values import (
     HOST,
     HOST_DATA,
@@ -93,9 +94,6 @@ MODULE_METHODS = {
     "register_load_state_dict_post_hook",
     "_register_load_state_dict_pre_hook",
 }
-
-#: What `vllm.forward_context.get_forward_context()` gives.
-FORWARD_CONTEXT = "vllm.forward_context.ForwardContext"
 
 ONE = Size.const(1)
 
@@ -655,6 +653,8 @@ def call_layer(
 
 def layer_attribute(layer: Layer, name: str) -> Value:
     """`layer.name` for an instance of a torch.nn class."""
+    if layer.name == THREAD_LOCAL:
+        return Static(f"threading.local.{name}")
     if layer.name == FORWARD_CONTEXT:
         # Set anew for each step. vLLM captures in its profiling run, which has no metadata of the attention.
         return NONE if name == "attn_metadata" else Unknown("the forward context")

@@ -40,6 +40,8 @@ class CompiledRoot:
     event: RootDeclared | None
     scope: Scope | None = None
     """The variables around a function that is defined in another."""
+    assumes: frozenset[tuple[str, bool]] = frozenset()
+    """What `enable_if` says of fields of the configuration."""
 
     @property
     def dynamic(self) -> dict[str, str]:
@@ -100,7 +102,7 @@ def find_declared(interpreter: Interpreter, name: str) -> CompiledRoot | Unresol
 def enter(interpreter: Interpreter, compiled: CompiledRoot) -> None:
     """Interpret a root; what is seen goes to the interpreter's sink."""
     interpreter.start_root()
-    interpreter.contract = compiled.root.contract
+    interpreter.contract, interpreter.assumes = compiled.root.contract, compiled.assumes
     home = Frame(compiled.function.module, {})
     receiver = owner = None
     if compiled.owner is not None:
@@ -182,7 +184,18 @@ def _vllm_root(
         inherited=decorated is not cls,
         string_annotations=root_inputs.has_string_annotations(function),
     )
-    return CompiledRoot(_root(function, cls, Contract.VLLM), function, cls, event)
+    assumes = frozenset(_assumed(given.get("enable_if")))
+    return CompiledRoot(_root(function, cls, Contract.VLLM), function, cls, event, assumes=assumes)
+
+
+def _assumed(enable_if: Value | None) -> Iterator[tuple[str, bool]]:
+    """`(field, True)` for `enable_if=lambda config: config.cache_config.field`, and the opposite for `not`."""
+    if isinstance(enable_if, Function) and isinstance(enable_if.info.node, ast.Lambda):
+        body = enable_if.info.node.body
+        is_negated = isinstance(body, ast.UnaryOp) and isinstance(body.op, ast.Not)
+        field = body.operand if isinstance(body, ast.UnaryOp) and is_negated else body
+        if isinstance(field, ast.Attribute):
+            yield field.attr, not is_negated
 
 
 def _declared_root(

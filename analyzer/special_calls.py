@@ -13,15 +13,15 @@ from dataclasses import replace
 from vllm_lint.analyzer import (
     builtin_calls,
     einops_calls,
-    operators,
     registering,
+    state,
     torch_calls,
     untraceable,
     vllm_layers,
 )
 from vllm_lint.analyzer.calls import Call, Handler
 from vllm_lint.analyzer.context import Context, Frame
-from vllm_lint.analyzer.events import LibraryCall
+from vllm_lint.analyzer.events import DefaultDtypeSet, LibraryCall
 from vllm_lint.analyzer.index import ClassInfo, ModuleInfo
 from vllm_lint.analyzer.project import Project
 from vllm_lint.analyzer.sizes import Size
@@ -71,7 +71,7 @@ def _logger(call: Call) -> Value:
 
 
 def _forward_context(call: Call) -> Value:
-    return Layer(operators.FORWARD_CONTEXT)
+    return Layer(state.FORWARD_CONTEXT)
 
 
 def _first_argument(call: Call) -> Value:
@@ -295,7 +295,12 @@ def call_external(
 def _custom_operator(call: Call) -> Value:
     """What the fake implementation returns, if the calling module registers it; the real one is never traced."""
     module = call.frame.module
-    fake = module.fakes.get(call.name.rpartition(".")[2])
+    name = call.name.rpartition(".")[2]
+    if name in module.operators and not call.context.quiet:
+        with call.context.silently():
+            function = call.context.evaluate(module.operators[name], Frame(module, {}))
+        state.hand_over(call.context, function, call.node, call.frame)
+    fake = module.fakes.get(name)
     if fake is None:
         return Unknown("a custom operator")
     with call.context.silently():
@@ -343,6 +348,21 @@ def _scripted(call: Call) -> Value:
     return Layer(untraceable.SCRIPTED) if isinstance(call.first, (Instance, Layer)) else call.first
 
 
+def _environment(call: Call) -> Value:
+    """A read of the environment."""
+    state.read_environment(call.context, call.node, call.frame, call.args[0] if call.args else None)
+    return choice([Static("environment", "str"), call.args[1] if len(call.args) > 1 else NONE])
+
+
+def _default_dtype(call: Call) -> Value:
+    call.context.emit(DefaultDtypeSet, call.node, call.frame)
+    return NONE
+
+
+def _thread_local(call: Call) -> Value:
+    return Layer(state.THREAD_LOCAL)
+
+
 def _second_argument(call: Call) -> Value:
     return call.args[1] if len(call.args) > 1 else UNKNOWN
 
@@ -371,6 +391,10 @@ def _reduce(call: Call) -> Value:
 
 _LIBRARY: dict[str, Handler] = {
     "torch.Size": _tuple,
+    "torch.set_default_dtype": _default_dtype,
+    "os.getenv": _environment,
+    "os.environ.get": _environment,
+    "threading.local": _thread_local,
     "logging.getLogger": _logger,
     "functools.partial": _partial,
     "functools.reduce": _reduce,

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from functools import lru_cache
 
-from vllm_lint.analyzer import decisions, operators, untraceable
+from vllm_lint.analyzer import decisions, operators, state, untraceable
 from vllm_lint.analyzer.conditions import Conditions
 from vllm_lint.analyzer.context import Frame, Test
 from vllm_lint.analyzer.events import LibraryCall, SizeSpecialization
@@ -20,12 +20,10 @@ from vllm_lint.analyzer.values import (
     Choice,
     Class,
     Const,
-    External,
     Function,
     Instance,
     Layer,
     Mapping,
-    Scope,
     Sequence,
     Shape,
     Static,
@@ -38,7 +36,6 @@ from vllm_lint.analyzer.values import (
     options,
 )
 
-_ENVIRONMENT = External("os.environ")
 #: Labels of what sets the mode of autograd.
 _GRAD_MODES = ("torch.no_grad", "torch.enable_grad", "torch.inference_mode", "torch.set_grad_enabled")
 #: Modules that can be imported wherever the code runs at all.
@@ -68,6 +65,8 @@ class Statements(Conditions):
         value = self.evaluate(node.value, frame)
         for target in node.targets:
             self.assign(target, value, frame)
+            if frame.step and not self.quiet:
+                state.assign_step(self, target, node.value, frame)
         if len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
             _remember_test(node.targets[0].id, node.value, frame)
         return True
@@ -86,12 +85,16 @@ class Statements(Conditions):
     def assign(self, target: ast.expr, value: Value, frame: Frame) -> None:
         """Bind `target` to `value`."""
         if isinstance(target, ast.Name):
+            if not self.quiet and frame.info is not None and target.id in frame.info.outer_names:
+                state.bind(self, target, value, frame)
             frame.variables[target.id] = value
         elif isinstance(target, (ast.Tuple, ast.List)):
             for element, item in zip(target.elts, self._unpack(value, target, frame), strict=True):
                 self.assign(element.value if isinstance(element, ast.Starred) else element, item, frame)
         elif isinstance(target, ast.Attribute):
             receiver = self.evaluate(target.value, frame)
+            if not self.quiet:
+                state.bind(self, target, value, frame)
             for option in options(receiver):
                 if isinstance(option, Instance):
                     if target.attr == "__class__":
@@ -117,7 +120,9 @@ class Statements(Conditions):
             return
         key = self.evaluate(target.slice, frame)
         self._check_keys([key], target.slice, frame, "dict key")
-        if receiver == _ENVIRONMENT:
+        if not self.quiet:
+            state.store(self, target, value, frame)
+        if receiver == state.ENVIRONMENT:
             self.emit(LibraryCall, target, frame, name="os.environ.__setitem__")
         if isinstance(receiver, (Mapping, Sequence)):
             self.note_change(receiver)
@@ -451,7 +456,7 @@ class Statements(Conditions):
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, frame: Frame) -> bool:
         info = self.shared_info(FunctionInfo(node, frame.module, f"{frame.module.name}.<locals>.{node.name}"))
-        function = Function(info, None, Scope(frame.variables, frame.scope), None)
+        function = Function(info, None, self.scope_of(frame), None)
         frame.variables[node.name] = self.decorated(function, frame)
         return True
 
@@ -470,7 +475,7 @@ class Statements(Conditions):
         for target in node.targets:
             if isinstance(target, ast.Name):
                 frame.variables.pop(target.id, None)
-            elif isinstance(target, ast.Subscript) and self.evaluate(target.value, frame) == _ENVIRONMENT:
+            elif isinstance(target, ast.Subscript) and self.evaluate(target.value, frame) == state.ENVIRONMENT:
                 self.emit(LibraryCall, target, frame, name="os.environ.__delitem__")
         return True
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from vllm_lint.analyzer.recording import Recording
+from vllm_lint.analyzer.state import State
 from vllm_lint.analyzer.values import (
     Bool,
     Choice,
@@ -63,6 +64,8 @@ class World:
     """Containers of other worlds, by identity and by whose they are, with what stands for them in this one."""
     changed: list[Value] = field(default_factory=list)
     """Those that were changed here."""
+    state: State = field(default_factory=State)
+    """What compiled code reads and changes of what outlives a call."""
     depth: int = 0
     calls: int = 0
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from vllm_lint.analyzer.lifecycle import Stage
 from vllm_lint.analyzer.rule import Rule
+from vllm_lint.rules.cuda_graph.buffer_rebinding import BufferRebinding
+from vllm_lint.rules.cuda_graph.growable_buffer_captured import GrowableBufferCaptured
 from vllm_lint.rules.cuda_graph.host_sync_in_graph import HostSyncInGraph
 from vllm_lint.rules.cuda_graph.host_to_device_copy import HostToDeviceCopy
+from vllm_lint.rules.cuda_graph.tensor_cached_on_host_state import TensorCachedOnHostState
 from vllm_lint.rules.custom_operator.composite_decides_on_size import CompositeDecidesOnSize
 from vllm_lint.rules.custom_operator.fake_decides_on_size import FakeDecidesOnSize
 from vllm_lint.rules.custom_operator.fake_disagrees import FakeDisagreesRule
@@ -41,6 +44,13 @@ from vllm_lint.rules.graph_break.unsupported_tensor_kind import UnsupportedTenso
 from vllm_lint.rules.graph_break.untraceable_call import UntraceableCall
 from vllm_lint.rules.graph_break.untraceable_context_manager import UntraceableContextManager
 from vllm_lint.rules.graph_break.untraceable_tensor_method import UntraceableTensorMethod
+from vllm_lint.rules.step_state.default_dtype_in_graph import DefaultDtypeInGraph
+from vllm_lint.rules.step_state.env_read_in_graph import EnvReadInGraph
+from vllm_lint.rules.step_state.forward_context_decision import ForwardContextDecision
+from vllm_lint.rules.step_state.lazy_state import LazyState
+from vllm_lint.rules.step_state.mutable_global import MutableGlobal
+from vllm_lint.rules.step_state.mutated_attribute import MutatedAttribute
+from vllm_lint.rules.step_state.state_handed_to_operator import StateHandedToOperator
 from vllm_lint.rules.tool.malformed_suppression import MalformedSuppression
 from vllm_lint.rules.tool.suppression_without_reason import SuppressionWithoutReason
 from vllm_lint.rules.tool.unknown_suppression_code import UnknownSuppressionCode
@@ -94,6 +104,16 @@ RULES: tuple[type[Rule], ...] = (
     OperatorRegisteredTwice,  # VL312
     HostSyncInGraph,  # VL401
     HostToDeviceCopy,  # VL402
+    BufferRebinding,  # VL403
+    TensorCachedOnHostState,  # VL404
+    GrowableBufferCaptured,  # VL407
+    EnvReadInGraph,  # VL601
+    MutatedAttribute,  # VL602
+    ForwardContextDecision,  # VL603
+    MutableGlobal,  # VL604
+    LazyState,  # VL605
+    DefaultDtypeInGraph,  # VL608
+    StateHandedToOperator,  # VL610
 )
 
 

@@ -109,6 +109,8 @@ class StateGuard(msgspec.Struct, frozen=True, tag=True):
     source: str
     expression: str
     place: Place | None = None
+    holder: Literal["context", "environment", "attribute", "variable"] = "attribute"
+    """What it belongs to: the context of the step, the environment, an object, or a module or enclosing function."""
 
 
 class Rebound(msgspec.Struct, frozen=True, tag=True):

@@ -14,11 +14,13 @@ from vllm_lint.runtime_verifier.outcomes import (
     GraphBreak,
     GraphSync,
     Outcome,
+    Rebound,
     ReplayFailed,
     Result,
     RuntimeAssert,
     ShapeGuard,
     Specialized,
+    StateGuard,
     WrongAnswer,
 )
 
@@ -47,6 +49,8 @@ PROOFS: dict[str, Callable[[Outcome], bool]] = {
     "undeclared-mutation": _is(DishonestOperator, kind="undeclared-mutation"),
     "output-aliases-input": _is(DishonestOperator, kind="output-aliases-input"),
     "fake-disagrees": _is(DishonestOperator, kind="fake-disagrees"),
+    "state-guard": _is(StateGuard),
+    "rebound": _is(Rebound),
     # Only under dynamic_shapes_config.type=unbacked.
     "unbacked-error": _is(DataDependent, mode="unbacked"),
     "runtime-assert": _is(RuntimeAssert, mode="unbacked"),

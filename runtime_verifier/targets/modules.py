@@ -29,6 +29,7 @@ def region(job: Job) -> Region:
     """The forward that `job` names.
 
     Dynamic are the dims that support_torch_compile declares; without it, those that depend on the number of tokens.
+    Every call is made within `step(tokens)`, if the file of the target defines such a context manager.
 
     Raises:
         TargetError: it cannot be imported or built, or no input can be made.
@@ -49,7 +50,8 @@ def region(job: Job) -> Region:
             f"no argument of {job.target} is a tensor whose size is the number of tokens; say which one is with a "
             "shape such as x=n,64"
         )
-    return Region(job.target, module, dims, made.inputs, surroundings.context, unbacked, made.hint)
+    context = getattr(holder, "step", surroundings.context)
+    return Region(job.target, module, dims, made.inputs, context, unbacked, made.hint)
 
 
 def find(job: Job) -> tuple[Any, ModuleType]:

@@ -36,6 +36,9 @@ from vllm_lint.runtime_verifier.verdicts.target_evidence import PartEvidence
 
 Difference = Union[WrongAnswer, CheckLost, ReplayFailed]
 _NAMED_SIZES = 4
+#: The rule about a change that dropped guards hide, by what it belongs to.
+_STATE = {"context": "VL603", "environment": "VL601", "attribute": "VL602", "variable": "VL604"}
+LAZY, REBOUND = "VL605", "VL403"
 #: A guard of an operation's that so few sizes break is about its layout.
 _FEW_SIZES = 2
 
@@ -135,7 +138,7 @@ def _shown(part: Part) -> Iterator[Shown]:
             )
         elif isinstance(outcome, Rebound):
             yield Shown(
-                "buffer-rebinding",
+                REBOUND,
                 _stack(outcome.place, part),
                 f"`{outcome.attribute}` is bound to another tensor in every step",
                 "a CUDA graph goes on with the address that it was captured with",
@@ -147,7 +150,7 @@ def _shown(part: Part) -> Iterator[Shown]:
     states = [o for o in part.outcomes if isinstance(o, StateGuard)]
     for state in states:
         yield Shown(
-            "step-state-in-graph",
+            _rule_about(state),
             _stack(state.place, part),
             f"`{state.source}` changes from step to step, and the capture took it as a constant",
             f"`{state.expression}` during the capture, and the guard on it was dropped",
@@ -213,6 +216,12 @@ def _unexplained(part: Part, states: Sequence[StateGuard]) -> Iterator[Shown]:
             "look for state that a step changes, sizes that were baked in, and operators that write to their inputs",
             promise=Promise.NO_STEP_STATE if len(sizes) == len(part.replayed) else Promise.ALL_SIZES,
         )
+
+
+def _rule_about(state: StateGuard) -> str:
+    """Its rule; what was None during the capture and is something now is made by the first step."""
+    is_made = state.holder in ("attribute", "variable") and state.expression == f"{state.source} is None"
+    return LAZY if is_made else _STATE[state.holder]
 
 
 def _zero_one(guard: ShapeGuard, difference: Difference, *, is_certain: bool) -> Shown:

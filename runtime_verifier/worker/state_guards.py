@@ -5,21 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from torch._dynamo import guards as dynamo_guards
 
 from vllm_lint.runtime_verifier.outcomes import Place, StateGuard
 from vllm_lint.runtime_verifier.worker.evidence import place_of
 
-#: Fields of vllm.forward_context.ForwardContext that each step sets anew. `dp_metadata`, `no_compile_layers` and
-#: `all_moe_layers` are not among them: whether they are set follows from the configuration.
+#: Fields of vllm.forward_context.ForwardContext that each step sets anew. `dp_metadata`, `no_compile_layers`,
+#: `all_moe_layers` and `is_padding` are not among them: whether they are set follows from the configuration.
 STEP_FIELDS = frozenset(
     {"attn_metadata", "slot_mapping", "virtual_engine", "cudagraph_runtime_mode", "batch_descriptor"}
-    | {"ubatch_slices", "is_padding", "skip_compiled", "num_tokens"}
+    | {"ubatch_slices", "skip_compiled", "num_tokens"}
 )
 _CONTEXT_FIELD = re.compile(r"\._forward_context\.(\w+)(.*)$")
 _ENVIRONMENT = re.compile(r"\.environ\b")
+#: A variable of a module or of an enclosing function, or an item of what it holds.
+_VARIABLE = re.compile(r"^G\[[^]]*\](\[[^]]*\])*$|\.cell_contents(\[[^]]*\])*$")
 _SIMPLE = (bool, int, float, complex, str, bytes, type(None))
 
 
@@ -54,9 +56,9 @@ class StateGuards:
         for seen in self._seen:
             if (found := _CONTEXT_FIELD.search(seen.name)) and found[1] in STEP_FIELDS and seen.content is not None:
                 source = f"forward_context.{found[1]}{found[2]}"
-                yield StateGuard(source, _said(source, seen.value), seen.place)
+                yield StateGuard(source, _said(source, seen.value), seen.place, "context")
             elif _ENVIRONMENT.search(seen.name):
-                yield StateGuard("os.environ", "os.environ was read", seen.place)
+                yield StateGuard("os.environ", "os.environ was read", seen.place, "environment")
 
     def changed(self, forward: Callable[..., Any], arguments: Mapping[str, Any]) -> Iterator[StateGuard]:
         """Those about what one call of `forward` has left with another value, once for each, where it was read first.
@@ -78,7 +80,8 @@ class StateGuards:
             if _content(now) != seen.content:
                 told.add(seen.source)
                 source = _readable(seen.name)
-                yield StateGuard(source, _said(source, _before(seen)), seen.place)
+                holder: Literal["attribute", "variable"] = "variable" if _VARIABLE.search(seen.name) else "attribute"
+                yield StateGuard(source, _said(source, _before(seen)), seen.place, holder)
 
 
 def _content(value: Any) -> object:

@@ -37,6 +37,8 @@ _PLAIN = {
     "operator returns memory of an argument": "output-aliases-input",
     "operator's fake disagrees": "fake-disagrees",
     "capture fails": "capture-failed",
+    "state guard": "state-guard",
+    "rebound": "rebound",
     "decorator raises": "decorator-error",
 }
 
@@ -64,7 +66,7 @@ class Claim:
             return cls(_PLAIN[text])
         if found := re.fullmatch(r"graph break ?(GB\d+)?", text):
             return cls("graph-break", break_id=found[1] or "")
-        found = re.fullmatch(r"([a-z ]+ at) ([\d, ]+?)(?: under (inductor))?", text)
+        found = re.fullmatch(r"([a-z ]+ at) ([\d, ]+?)(?: under (aot_eager|inductor))?", text)
         if found is None or found[1] not in _AT_SIZES:
             raise ValueError(f"not a proof: {text!r}")
         kind = _AT_SIZES[found[1]]
@@ -121,7 +123,7 @@ class Case:
             shape=" ".join(f"{name}=n,8:float32" for name in self.arguments),
             trace_size=self.trace_size,
             modes=("backed", "unbacked", "breaks") if kind == "flagged" else ("backed", "unbacked"),
-            backends=("eager", "inductor") if any(c.backend == "inductor" for c in self.claims) else ("eager",),
+            backends=("eager", *sorted({c.backend for c in self.claims} - {"eager"})),  # type: ignore[arg-type]
             reference=str(flagged) if kind == "repaired" and _can_be_imported(flagged) else None,
         )
 

@@ -18,9 +18,11 @@ from vllm_lint.runtime_verifier.outcomes import (
     GraphBreak,
     GraphSync,
     Place,
+    Rebound,
     Result,
     ShapeGuard,
     Specialized,
+    StateGuard,
 )
 from vllm_lint.runtime_verifier.proofs import declared, shown
 
@@ -41,6 +43,8 @@ EXACT = {
     "undeclared-mutation",
     "output-aliases-input",
     "fake-disagrees",
+    "state-guard",
+    "rebound",
 }
 
 
@@ -94,7 +98,9 @@ def test_dynamo_blames_the_lines_that_a_rule_must_flag(
     blamed = {(Path(p.path), p.line) for case in cases for p in _places(result_of(case))}
     marked = expected_lines(cases[0].path.parent)
     expected = {(path, line) for path, lines in marked.items() for line in lines}
-    if cases[0].rule.startswith(("VL205", "VL206", "VL3")):  # the cause is a declaration, Dynamo sees its effect
+    if cases[0].rule.startswith(
+        ("VL205", "VL206", "VL3", "VL610")
+    ):  # the cause is a declaration, Dynamo sees its effect
         expected = set()
     # Some results have no place, such as the break of a whole function, or a replay that fails.
     unplaced = [c for c in cases if not _places(result_of(c))]
@@ -103,12 +109,15 @@ def test_dynamo_blames_the_lines_that_a_rule_must_flag(
     assert expected <= blamed, sorted(expected - blamed)
 
 
+_PLACED = (GraphBreak, GraphSync, DataDependent, Specialized, StateGuard, Rebound)
+
+
 def _places(result: Result) -> list[Place]:
     places: list[Place] = []
     for outcome in result.outcomes:
         if isinstance(outcome, ShapeGuard):
             places += outcome.stack[-1:]
-        elif isinstance(outcome, (GraphBreak, GraphSync, DataDependent, Specialized)) and outcome.place is not None:
+        elif isinstance(outcome, _PLACED) and outcome.place is not None:
             places.append(outcome.place)
     return places
 

@@ -11,7 +11,8 @@ BRANCH, SPECIALIZED, ZERO_ONE, DIVISIBILITY = "VL201", "VL202", "VL203", "VL204"
 TENSOR, DATA, PRINT, LOG, UNTRACEABLE = "VL101", "VL102", "VL103", "VL104", "VL105"
 #: The encoder without a defect has these: its patches come in groups of four.
 IN_FOURS = (DIVISIBILITY, BRANCH)
-SYNC, STATE, REBOUND = "VL401", "step-state-in-graph", "buffer-rebinding"
+SYNC, REBOUND = "VL401", "VL403"
+ENVIRONMENT, ATTRIBUTE, CONTEXT, GLOBAL, LAZY = "VL601", "VL602", "VL603", "VL604", "VL605"
 MUTATES, ALIASES, DISAGREES = "VL304", "VL305", "VL306"
 
 
@@ -131,12 +132,12 @@ FIRST = (
     _llama_mlp(
         "llama-forward-context",
         "C3",
-        STATE,
+        CONTEXT,
         "from vllm.forward_context import get_forward_context\n"
         "if get_forward_context().attn_metadata is None:  # here\n"
         "    x = x * 2",
     ),
-    _llama_mlp("llama-counter", "C3", STATE, "self.calls += 1  # here\nx = x * self.calls", init="self.calls = 0"),
+    _llama_mlp("llama-counter", "C3", ATTRIBUTE, "self.calls += 1  # here\nx = x * self.calls", init="self.calls = 0"),
     _llama_mlp("llama-blocks-of-eight", "C2", DIVISIBILITY, "x = x.view(-1, 8, x.shape[-1]).flatten(0, 1)  # here"),
 )
 
@@ -275,21 +276,21 @@ STEPS = (
     _qwen2(
         "qwen2-global-counter",
         "C3",
-        STATE,
+        GLOBAL,
         "global _STEPS\n_STEPS += 1  # here\ngate_up = gate_up * _STEPS",
         top="_STEPS = 0\n\n",
     ),
     _qwen3(
         "qwen3-global-list",
         "C3",
-        STATE,
+        GLOBAL,
         "_SEEN.append(1)  # here\nq = q * len(_SEEN)",
         top="_SEEN: list[int] = []\n\n",
     ),
     _gemma3(
         "gemma3-closure",
         "C3",
-        STATE,
+        GLOBAL,
         "x = x * _count()",
         top=(
             "def _counter():\n    count = 0\n\n    def step():\n        nonlocal count\n"
@@ -299,42 +300,42 @@ STEPS = (
     _mixtral(
         "mixtral-growing-list",
         "C3",
-        STATE,
+        ATTRIBUTE,
         "self.history.append(1)  # here\nhidden_states = hidden_states * len(self.history)",
         init="self.history = []",
     ),
     _gpt_oss(
         "gpt-oss-lazy-init",
         "C3",
-        STATE,
+        LAZY,
         "if self.first is None:  # here\n    self.first = 2.0\n    x = x * self.first",
         init="self.first = None",
     ),
     _falcon_h1(
         "falcon-h1-toggle",
         "C3",
-        STATE,
+        ATTRIBUTE,
         "hidden_states = hidden_states * (2 if self.even else 1)  # here\nself.even = not self.even",
         init="self.even = True",
     ),
     _mamba2(
         "mamba2-dict-cache",
         "C3",
-        STATE,
+        ATTRIBUTE,
         "self.cache['n'] = self.cache.get('n', 0) + 1  # here\nhidden_states = hidden_states * self.cache['n']",
         init="self.cache = {}",
     ),
     _mixer2(
         "mixer2-context-num-tokens",
         "C3",
-        STATE,
+        CONTEXT,
         "from vllm.forward_context import get_forward_context\n"
         "if get_forward_context().batch_descriptor is not None:  # here\n    hidden_states = hidden_states * 2",
     ),
     _behind_embeds(
         "behind-embeds-config-object",
         "C3",
-        STATE,
+        ATTRIBUTE,
         "_STATE.step += 1  # here\nhidden_states = hidden_states * _STATE.step",
         top="class _State:\n    step = 0\n\n\n_STATE = _State()\n\n",
         also=IN_FOURS,
@@ -342,7 +343,7 @@ STEPS = (
     _gpt2(
         "gpt2-environment",
         "C3",
-        STATE,
+        ENVIRONMENT,
         "import os\nif os.environ.get('PLANTED_DEBUG'):  # here\n    hidden_states = hidden_states * 2",
     ),
     _opt(

@@ -53,8 +53,12 @@ class Plant:
     @property
     def original(self) -> Path:
         """The file in the installed vLLM."""
-        path = Path(str(find_spec("vllm").origin)).parent.parent  # type: ignore[union-attr]
-        return path.joinpath(*self.module.split(".")).with_suffix(".py")
+        return self.package.parent.joinpath(*self.module.split(".")).with_suffix(".py")
+
+    @property
+    def package(self) -> Path:
+        """The folder of the installed vLLM."""
+        return Path(str(find_spec("vllm").origin)).parent  # type: ignore[union-attr]
 
     def write(self, folder: Path) -> tuple[Path, int]:
         """Write the copy; returns its path and the number of the marked line, 0 if there is none."""

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.verify.defects import DEFECTS, FIRST, GPU_ONLY
+from tests.verify.defects import DEFECTS, FIRST, GPU_ONLY, STEPS
 from tests.verify.harmless import HARMLESS
 from tests.verify.planted import Plant, findings, unverified
+from vllm_lint.analyzer.engine import Settings, check
 from vllm_lint.analyzer.findings import Finding
+from vllm_lint.rules.catalogue import RULES
 from vllm_lint.runtime_verifier.pool import Pool
 
+STATES = [p for p in (*FIRST, *STEPS) if p.promise == "C3" or p.finds == ("VL403",)]
 PROMISES = ("C1", "C2", "C3", "C4", "C5")
 
 
@@ -45,6 +48,20 @@ def test_a_defect_that_only_a_gpu_shows_says_why_and_is_not_seen_here(plant: Pla
     assert plant.gpu_only
     found, _, _ = verify(plant, pool, tmp_path)
     assert not found
+
+
+@pytest.mark.vllm
+@pytest.mark.parametrize("plant", STATES, ids=lambda plant: plant.name)
+def test_the_static_rules_predict_state_on_the_same_line(plant: Plant, tmp_path: Path) -> None:
+    copy, line = plant.write(tmp_path)
+    name = plant.original.relative_to(plant.package.parent).as_posix()
+    # A layer is reached by way of the model.
+    model = plant.package / "model_executor/models" / ("falcon_h1.py" if "layers" in name else plant.original.name)
+    settings = Settings(
+        (model,), plant.package.parent, stdin=(name, copy.read_bytes()), source_roots=(plant.package.parent,), jobs=1
+    )
+    found = {f.code for f in check(settings, RULES).findings if (f.path, f.line) == (name, line)}
+    assert found == set(plant.finds)
 
 
 def test_the_plants_cover_every_promise_and_many_files() -> None:

@@ -106,7 +106,7 @@ def test_state_that_steps_change_is_blamed_on_the_line_that_read_it(tmp_path: Pa
     wrong = WrongAnswer("eager", SIZES, None, "state.calls: 1 instead of 2")
     part = evidence(tmp_path, StateGuard("calls", "calls == 0", at(tmp_path, 4)), wrong)
     (finding,) = target_verdicts.find([part], rule_facts(), sources)
-    assert (finding.code, finding.line, finding.promise) == ("step-state-in-graph", 4, Promise.NO_STEP_STATE)
+    assert (finding.code, finding.line, finding.promise) == ("VL602", 4, Promise.NO_STEP_STATE)
     assert "`calls == 0`" in finding.evidence[0]
 
 
