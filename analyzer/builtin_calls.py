@@ -297,6 +297,13 @@ def _abs(call: Call) -> Value:
     return value
 
 
+def _hash(call: Call) -> Value:
+    sizes = [v for v in call.args if isinstance(v, Int) and v.size.depends]
+    if sizes:
+        call.specialize("hash", *sizes)
+    return Static("hash", "int")
+
+
 def _round(call: Call) -> Value:
     value = call.first
     if isinstance(value, Tensor):
@@ -450,6 +457,7 @@ _BUILTINS: dict[str, Handler] = {
     "any": _any_all,
     "all": _any_all,
     "abs": _abs,
+    "hash": _hash,
     "round": _round,
     "divmod": _divmod,
     **dict.fromkeys(("bin", "chr", "complex", "hex", "oct"), _of_size),

@@ -34,6 +34,7 @@ from vllm_lint.analyzer.values import (
     Const,
     External,
     Instance,
+    Int,
     Layer,
     Mapping,
     Partial,
@@ -375,6 +376,13 @@ def _tuple(call: Call) -> Value:
     return call.context.as_sequence(call.args[0]) if call.args else UNKNOWN
 
 
+def _index(call: Call) -> Value:
+    """`operator.index`: a number of Python, as `n.__index__()` is."""
+    if isinstance(call.first, Int) and call.first.size.depends:
+        call.specialize("operator.index", call.first)
+    return call.first
+
+
 def _reduce(call: Call) -> Value:
     if len(call.args) < 2:
         return UNKNOWN
@@ -398,6 +406,7 @@ _LIBRARY: dict[str, Handler] = {
     "logging.getLogger": _logger,
     "functools.partial": _partial,
     "functools.reduce": _reduce,
+    "operator.index": _index,
     "functools.lru_cache": _first_argument,
     "functools.cache": _first_argument,
     "itertools.islice": _elements,
