@@ -86,9 +86,13 @@ LOOK_ALIKES = {
     "operator": "return operator.mul(x, 2)",
     "copy of an object": "return x + copy.deepcopy({'a': 1})['a']",
     "dict.copy": "return x + {'a': 1}.copy()['a']",
-    "warning that is not given": "if torch.compiler.is_exporting(): warnings.warn('said')\nreturn x + 1",
-    "print that is not reached": "if torch.compiler.is_exporting(): print('said')\nreturn x + 1",
-    "log that is not reached": "if torch.compiler.is_exporting(): logging.info('said')\nreturn x + 1",
+    "warning that is not given": "if torch.jit.is_scripting(): warnings.warn('said')\nreturn x + 1",
+    "print that is not reached": "if torch.jit.is_scripting(): print('said')\nreturn x + 1",
+    "log that is not reached": "if torch.jit.is_scripting(): logging.info('said')\nreturn x + 1",
+    "is_exporting": "if torch.compiler.is_exporting(): print('said')\nreturn x + 1",
+    "is_tracing": "if torch.jit.is_tracing(): print('said')\nreturn x + 1",
+    "is_compiling": "if not torch.compiler.is_compiling(): print('said')\nreturn x + 1",
+    "is_dynamo_compiling": "if not torch.compiler.is_dynamo_compiling(): print('said')\nreturn x + 1",
     "suppress": "with contextlib.suppress(ValueError):\n    x = x + 1\nreturn x",
     "nullcontext": "with contextlib.nullcontext():\n    x = x + 1\nreturn x",
     "no_grad": "with torch.no_grad():\n    x = x + 1\nreturn x",
@@ -164,7 +168,7 @@ SIZES = {
 }
 
 #: The oldest torch that was found to trace a look-alike or to treat a size so, where torch 2.11 does not.
-SINCE = {"re": "2.13", "copy of an object": "2.13", "hash(n)": "2.13"}
+SINCE = {"re": "2.13", "copy of an object": "2.13", "hash(n)": "2.13", "is_exporting": "2.13"}
 
 
 def calls() -> Iterator[tuple[str, str, str, str]]:
