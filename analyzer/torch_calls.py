@@ -494,9 +494,9 @@ def _split(call: TorchCall) -> Value:
             divisor=repr(length),
             exact=not call.tensor.open,
         )
-    size, fixed = shape[axis].constant, length.constant
-    if size and fixed:
-        return _pieces(call, axis, [min(fixed, size - start) for start in range(0, size, fixed)])
+    size, most = shape[axis].constant, length.constant
+    if size and most:
+        return _pieces(call, axis, [min(most, size - start) for start in range(0, size, most)])
     count = shape[axis].divide(length)
     if count is not None and count.constant is not None and count.constant <= _MAX_PIECES:
         return Sequence("tuple", [_piece(call, axis, length) for _ in range(count.constant)], UNKNOWN)

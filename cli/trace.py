@@ -82,8 +82,8 @@ def command(
         result = CheckResult(tuple(traced), tuple(errors), files, roots, 0)
     else:
         joined = trace_join.join(static.findings, traced, compilations, sources)
-        joined = without_rules_of_other_versions(joined, torch)
-        result = replace(static, findings=joined, errors=(*static.errors, *errors))
+        judged = without_rules_of_other_versions(joined, torch)
+        result = replace(static, findings=judged, errors=(*static.errors, *errors))
     report.write(result, is_empty=False)
     _say_more(compilations, logs)
     if html is not None:

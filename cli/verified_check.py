@@ -83,10 +83,10 @@ def verified(result: CheckResult, verifier: Verifier, base: Path) -> CheckResult
     with verifier.run(targets.jobs) as run:
         sources = sources_of(run.evidence, base, [file.path for file in result.files])
         joined = target_join.join(result.findings, run.evidence, rule_facts(run.torch), sources)
-        joined = without_rules_of_other_versions(joined, run.torch)
+        judged = without_rules_of_other_versions(joined, run.torch)
         say_more(run)
         reasons = _reasons(run, targets)
-        return replace(result, findings=tuple(_not_run(f, reasons, run, targets) for f in joined))
+        return replace(result, findings=tuple(_not_run(f, reasons, run, targets) for f in judged))
 
 
 def _reasons(run: Run, targets: _Targets) -> Mapping[RootKey, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from vllm_lint.cli import options, rule_facts, rules, selection
 from vllm_lint.cli.output import renderer
 from vllm_lint.rules import catalogue
 
-STAGES = {
+STAGES: dict[str, dict[str, Any]] = {
     "VL201": {"lifecycle": Lifecycle(preview="0.1.0", stable="0.2.0"), "former": ("VL210", "token-branch")},
     "VL202": {"lifecycle": Lifecycle(preview="0.2.0")},
     "VL203": {"lifecycle": Lifecycle(stable="0.1.0", deprecated="0.2.0", replaced_by="VL201")},
