@@ -21,6 +21,8 @@ from vllm_lint.analyzer.values import Const, External, Function, Value, options
 
 _MAX_ALTERNATIVES = 6
 _MAX_DEPTH = 4
+#: Expressions evaluated for one implementation; those of vLLM take a few hundred.
+_BUDGET = 5000
 
 _FACTORIES = frozenset({"empty", "zeros", "ones", "rand", "randn"})
 _SAME = frozenset({"clone", "detach", "contiguous", "add_", "mul_", "copy_", "zero_", "fill_"})
@@ -82,12 +84,17 @@ class Scope:
     """One function with what its parameters are; evaluates expressions in it."""
 
     def __init__(
-        self, interpreter: Interpreter, function: Function, given: dict[str, list[Described]], depth: int = 0
+        self,
+        interpreter: Interpreter,
+        function: Function,
+        given: dict[str, list[Described]],
+        caller: Scope | None = None,
     ) -> None:
         self._interpreter = interpreter
         self._function = function
         self._given = given
-        self._depth = depth
+        self._depth: int = 0 if caller is None else caller._depth + 1
+        self._left: list[int] = [_BUDGET] if caller is None else caller._left
         self._evaluating: set[str] = set()
 
     @classmethod
@@ -152,7 +159,8 @@ class Scope:
 
     def values(self, node: ast.expr | None) -> list[Described]:
         """What an expression may be; `[None]` if that is not known."""
-        found = self._values(node)
+        self._left[0] -= 1
+        found = self._values(node) if self._left[0] > 0 else []
         return found if 0 < len(found) <= _MAX_ALTERNATIVES else [None]
 
     def _values(self, node: ast.expr | None) -> list[Described]:
@@ -200,7 +208,7 @@ class Scope:
 
     def _bound(self, value: ast.expr, name: str) -> list[Described]:
         if name in self._given and name in {n.id for n in ast.walk(value) if isinstance(n, ast.Name)}:
-            inner = Scope(self._interpreter, self._function, self._given, self._depth)
+            inner = Scope(self._interpreter, self._function, self._given, self)
             inner.__dict__["_bindings"] = {k: v for k, v in self._bindings.items() if k != name}
             return inner.values(value)
         return self.values(value)
@@ -368,11 +376,11 @@ class Scope:
         defaults |= {
             a.arg: d for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d is not None
         }
-        module = Scope(self._interpreter, callee, {}, self._depth + 1)
+        module = Scope(self._interpreter, callee, {}, self)
         given = {name: module.constant(defaults.get(name)) for name in names}
         given.update(zip(names, (self.values(a) for a in node.args), strict=False))
         given.update({k: self.values(v) for k, v in keywords.items() if k in given})
-        inner = Scope(self._interpreter, callee, given, self._depth + 1)
+        inner = Scope(self._interpreter, callee, given, self)
         return list(inner.returned()) or [None]
 
 

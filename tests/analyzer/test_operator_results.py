@@ -98,3 +98,8 @@ def test_results_that_may_be_the_same(tmp_path: Path, real: str, fake: str) -> N
 )
 def test_what_a_fake_implementation_must_not_ask(tmp_path: Path, fake: str, codes: list[str]) -> None:
     assert [f.code for f in checked(tmp_path, "return elsewhere(x)", fake).findings] == codes
+
+
+def test_what_is_computed_over_and_over_comes_to_an_end(tmp_path: Path) -> None:
+    chain = "\n".join(f"a{i} = a{i + 1} + a{i + 1}" for i in range(60))
+    assert not checked(tmp_path, f"{chain}\na60 = n\nreturn x.new_empty(a0)", "return x.new_empty(3)").findings
