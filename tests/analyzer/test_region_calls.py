@@ -68,6 +68,26 @@ def act(x): return decide(x)""",
 def act(x): return x""",
         "act(x)",
     ),
+    "decorator that takes the receiver": (
+        """def checked(f):
+    @functools.wraps(f)
+    def inner(self, *args, **kwargs):
+        kwargs.pop('debug', None)
+        return f(self, *args, **kwargs)
+    return inner
+class Base:
+    def act(self, x): return decide(x)
+class A(Base):
+    @checked
+    def act(self, x): return super().act(x)""",
+        "A().act(x)",
+    ),
+    "method through its class": (
+        """class A:
+    def act(self, x): return self.decided(x)
+    def decided(self, x): return decide(x)""",
+        "A.act(A(), x)",
+    ),
     "decorator with arguments": (
         """def scaled(by):
     def wrap(f):
