@@ -14,6 +14,7 @@ from vllm_lint.analyzer.events import (
     SizeDecision,
     SizeSpecialization,
     TensorTruth,
+    UnboundedSize,
 )
 from vllm_lint.analyzer.sizes import Condition, Size
 from vllm_lint.analyzer.source import Located
@@ -72,7 +73,8 @@ def emit_data(context: Context, node: Located, frame: Frame, value: Value, form:
 def without_decided(events: Iterable[Event]) -> Iterator[Event]:
     """`events` without the reads of data that lead to a decision, which stops the capture."""
     told = list(events)
-    decided = {s.span for e in told if isinstance(e, DataDecision) and e.form != "assert" for s in e.steps}
+    decisive = [e for e in told if isinstance(e, UnboundedSize) or (isinstance(e, DataDecision) and e.form != "assert")]
+    decided = {s.span for e in decisive for s in e.steps}
     return (e for e in told if not isinstance(e, HostSync) or e.span not in decided)
 
 

@@ -136,6 +136,13 @@ class RowsTaken(RegionEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class UnboundedSize(RegionEvent):
+    """An operation `form` that has to know something of a size that comes out of data, which nothing bounds."""
+
+    form: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class InputsCombined(RegionEvent):
     """Token dimensions of several inputs must be equal for an operation. `inputs` are the names of the arguments."""
 

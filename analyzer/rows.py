@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+
 from vllm_lint.analyzer.context import Context, Frame
-from vllm_lint.analyzer.events import RowsTaken
+from vllm_lint.analyzer.events import RowsTaken, UnboundedSize
 from vllm_lint.analyzer.sizes import Condition, Size
 from vllm_lint.analyzer.source import Located
 from vllm_lint.analyzer.values import Const, Int, Tensor, Value
@@ -49,3 +51,17 @@ def check_slice(
         return
     if count < _MOST_TOKENS and Condition("<=", (end.size, size)).decide() is not True:
         context.emit(RowsTaken, node, frame, end, form="buffer", rows=count, exact=False)
+
+
+def check_bounds(context: Context, tensor: Tensor, axis: int | None, node: Located, frame: Frame, form: str) -> None:
+    """Report an operation along a size that comes out of data.
+
+    A function that calls `torch._check` is taken to bound what it works with.
+    """
+    if not tensor.unbacked or axis != 0 or (frame.info is not None and _checks(frame.info.node)):
+        return
+    context.emit(UnboundedSize, node, frame, tensor, form=form)
+
+
+def _checks(function: ast.AST) -> bool:
+    return any(isinstance(n, ast.Attribute) and n.attr.startswith("_check") for n in ast.walk(function))

@@ -431,6 +431,7 @@ def _chunk(call: TorchCall) -> Value:
     count = call.argument(1, "chunks" if form == "chunk" else "indices_or_sections", call.kwargs.get("sections", NONE))
     if shape is None or axis is None:
         return Sequence("tuple", None, call.result(None, exact=False))
+    rows.check_bounds(call.context, call.tensor, axis, call.node, call.frame, form)
     if form == "tensor_split" and isinstance(count, (Sequence, Tensor)):
         return Sequence("tuple", None, _piece(call, axis, Size.about(shape[axis]) if shape[axis].depends else some()))
     size, number = shape[axis].constant, count.value if isinstance(count, Const) else None
@@ -482,6 +483,7 @@ def _split(call: TorchCall) -> Value:
             return Sequence("tuple", [call.result(None, exact=False) for _ in lengths], UNKNOWN)
         return Sequence("tuple", [_piece(call, axis, n) for n in lengths], UNKNOWN)
     length = as_size(sizes)
+    rows.check_bounds(call.context, call.tensor, axis, call.node, call.frame, "split")
     if shape is None or axis is None or length is None:
         return Sequence("tuple", None, call.result(None, exact=False))
     if shape[axis].depends and not length.depends:
@@ -509,6 +511,7 @@ def _unbind(call: TorchCall) -> Value:
     shape, axis = call.tensor.shape, call.axis(1)
     if shape is None or axis is None:
         return Sequence("tuple", None, call.result(None, exact=False))
+    rows.check_bounds(call.context, call.tensor, axis, call.node, call.frame, "unbind")
     if shape[axis].depends:
         call.specialize("unbind", call.tensor)
     piece = _row(call, axis)
@@ -533,6 +536,11 @@ def _narrow(call: TorchCall) -> Value:
         end = (start + length).constant or 0
         rows.need(call.context, call.tensor, shape[axis], end, call.node, call.frame, "narrow")
     return replace(_piece(call, axis, length or some()), exact=call.tensor.exact and length is not None)
+
+
+def _roll(call: TorchCall) -> Value:
+    rows.check_bounds(call.context, call.tensor, call.integer(2, "dims"), call.node, call.frame, "roll")
+    return _same(call)
 
 
 def _select(call: TorchCall) -> Value:
@@ -973,7 +981,6 @@ _SAME_NAMES = [
     "clamp_",
     "clip_",
     "flip",
-    "roll",
     "bitwise_not",
     "sign",
     "zero_",
@@ -1159,6 +1166,7 @@ _METHODS: dict[str, Handler] = {
     "narrow": _narrow,
     "index_select": _index_select,
     "select": _select,
+    "roll": _roll,
     "sort": _sort,
     "topk": _topk,
     "size": _size,

@@ -26,6 +26,7 @@ from vllm_lint.rules.dynamic_shape.batch_size_specialization import BatchSizeSpe
 from vllm_lint.rules.dynamic_shape.constant_token_index import ConstantTokenIndex
 from vllm_lint.rules.dynamic_shape.cross_input_size_branch import CrossInputSizeBranch
 from vllm_lint.rules.dynamic_shape.missing_shape_id import MissingShapeId
+from vllm_lint.rules.dynamic_shape.unbounded_unbacked_size import UnboundedUnbackedSize
 from vllm_lint.rules.dynamic_shape.undeclared_dynamic_dim import UndeclaredDynamicDim
 from vllm_lint.rules.dynamic_shape.zero_one_specialization import ZeroOneSpecialization
 from vllm_lint.rules.graph_break.autograd_in_graph import AutogradInGraph
@@ -91,6 +92,7 @@ RULES: tuple[type[Rule], ...] = (
     MissingShapeId,  # VL206
     CrossInputSizeBranch,  # VL207
     ConstantTokenIndex,  # VL208
+    UnboundedUnbackedSize,  # VL209
     MissingFake,  # VL301
     FakeSignatureMismatch,  # VL302
     FakeWithoutBody,  # VL303
