@@ -60,6 +60,8 @@ class FileReport:
     path: str
     status: Literal["root", "reached", "not reached", "excluded", "unreadable"]
     reason: str
+    digest: str = ""
+    """Names the bytes that were checked; empty if there were none to be had."""
 
 
 @dataclass(frozen=True)
@@ -230,7 +232,9 @@ def _file_report(fact: FileFacts, reached: set[str]) -> FileReport:
     if fact.unreadable:
         return FileReport(fact.path, "unreadable", fact.unreadable)
     if fact.roots:
-        return FileReport(fact.path, "root", f"declares {', '.join(r.root.name for r in fact.roots)}")
+        names = ", ".join(r.root.name for r in fact.roots)
+        return FileReport(fact.path, "root", f"declares {names}", fact.digest)
     if fact.path in reached:
-        return FileReport(fact.path, "reached", "a compiled root calls into it")
-    return FileReport(fact.path, "not reached", "it declares no compiled root, and none calls into it")
+        return FileReport(fact.path, "reached", "a compiled root calls into it", fact.digest)
+    reason = "it declares no compiled root, and none calls into it"
+    return FileReport(fact.path, "not reached", reason, fact.digest)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vllm_lint.analyzer.findings import Confidence, Span, Step
+from vllm_lint.analyzer.findings import Confidence, Edit, Span, Step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,12 +244,14 @@ class DefaultDtypeSet(RegionEvent):
 class LibraryCall(RegionEvent):
     """A call of something that is not part of the program, by its dotted name: `builtins.print`, `time.time`.
 
-    `tensor` and `token` say whether an argument is a tensor or depends on a token count.
+    `tensor` and `token` say whether an argument is a tensor or depends on a token count. `guarded` makes it run
+    without compilation only, where it is a statement of its own that nothing depends on.
     """
 
     name: str
     tensor: bool = False
     token: bool = False
+    guarded: Edit | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from vllm_lint.analyzer.events import Event
-from vllm_lint.analyzer.findings import Confidence, Contract, Finding, Root, ToolError
+from vllm_lint.analyzer.findings import Confidence, Contract, Finding, Fix, Root, ToolError
 from vllm_lint.analyzer.rule import Report, Rule
 
 
@@ -82,5 +84,10 @@ def _finding(rule: Rule, event: Event, report: Report, root: Root | None) -> Fin
         help=report.help,
         root=root,
         steps=report.steps or event.steps,
-        fixes=report.fixes,
+        fixes=report.fixes if contract is not Contract.COMPILE else _as_unsafe(report.fixes),
     )
+
+
+def _as_unsafe(fixes: tuple[Fix, ...]) -> tuple[Fix, ...]:
+    """Under plain `torch.compile` what is flagged does run, so somebody may rely on it."""
+    return tuple(msgspec.structs.replace(fix, safety="unsafe") for fix in fixes)

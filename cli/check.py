@@ -12,15 +12,19 @@ import click
 
 from vllm_lint.analyzer import engine
 from vllm_lint.analyzer.engine import CheckResult
-from vllm_lint.analyzer.findings import Finding
+from vllm_lint.analyzer.findings import Finding, ToolError
 from vllm_lint.cli.changes import Changes
-from vllm_lint.cli.console import ColorMode
+from vllm_lint.cli.console import ColorMode, print_pieces
 from vllm_lint.cli.errors import EXIT_ERROR, EXIT_FINDINGS, EXIT_NOTHING, Failure
+from vllm_lint.cli.fixes import NOT_FIXED, rewrites, write
 from vllm_lint.cli.options import Plan, configuration_options, make_plan
-from vllm_lint.cli.output.summary import checked_files
+from vllm_lint.cli.output.summary import checked_files, error_line, plural
 from vllm_lint.cli.report import Report, report_options
 from vllm_lint.cli.selection import FileIgnores
 from vllm_lint.cli.verification_options import Given, verification_options
+
+#: One pass applies what does not overlap; more than a few would be fixes that undo each other.
+_MAX_PASSES = 10
 
 
 @click.command("check")
@@ -28,6 +32,9 @@ from vllm_lint.cli.verification_options import Given, verification_options
 @click.option("--verify", "is_verified", is_flag=True, help="Capture what the findings are about; each gets a verdict.")
 @verification_options
 @report_options
+@click.option("--fix", "is_fixed", is_flag=True, help="Apply the safe fixes, then report what is left.")
+@click.option("--unsafe-fixes", "with_unsafe", is_flag=True, help="With --fix or --diff: unsafe fixes as well.")
+@click.option("--diff", "is_diff", is_flag=True, help="Show what fixes would change in place of the findings.")
 @click.option("--diff-from", metavar="REF", help="Only findings on lines, or with paths, that changed since a git REF.")
 @click.option("--stdin-filename", metavar="NAME", help="Name of the file that stdin (the path -) holds.")
 @configuration_options
@@ -39,6 +46,9 @@ def command(
     output_file: Path | None,
     counts_only: bool,
     exit_zero: bool,
+    is_fixed: bool,
+    with_unsafe: bool,
+    is_diff: bool,
     diff_from: str | None,
     stdin_filename: str | None,
     color: ColorMode,
@@ -51,8 +61,16 @@ def command(
         raise Failure(f"{given.names[0]} goes with --verify")
     if is_verified and stdin is not None:
         raise Failure("--verify needs files, and cannot verify the path -")
+    if is_fixed and is_diff:
+        raise Failure("--fix and --diff exclude each other")
+    if with_unsafe and not (is_fixed or is_diff):
+        raise Failure("--unsafe-fixes goes with --fix or --diff")
+    if is_fixed and stdin is not None:
+        raise Failure("--fix needs files, and cannot write to the path -")
+    if is_diff:
+        sys.exit(_show_diff(plan, diff_from, with_unsafe=with_unsafe))
     report = Report(plan, output_file, color, counts_only=counts_only)
-    result = checked(plan, diff_from)
+    result = _fixed(plan, diff_from, with_unsafe=with_unsafe) if is_fixed else checked(plan, diff_from)
     fails: Callable[[Finding], bool] = bool
     if is_verified:
         from vllm_lint.cli.verification import Verifier
@@ -62,7 +80,7 @@ def command(
         result, fails = verified(result, verifier, plan.settings.base), verifier.fails
     is_empty = not checked_files(result) and not result.findings
     report.write(result, is_empty=is_empty)
-    if any(error.rule for error in result.errors):
+    if any(error.rule or error.message.startswith(NOT_FIXED) for error in result.errors):
         sys.exit(EXIT_ERROR)
     if is_empty and plan.settings.force_exclude and result.files:
         sys.exit(0)  # every path is excluded, as was asked for
@@ -71,6 +89,39 @@ def command(
         click.echo(f"vllm-lint: nothing to check: no Python file under {', '.join(paths) or '.'}{excluded}", err=True)
         sys.exit(EXIT_NOTHING)
     sys.exit(EXIT_FINDINGS if any(map(fails, result.findings)) and not exit_zero else 0)
+
+
+def _show_diff(plan: Plan, diff_from: str | None, *, with_unsafe: bool) -> int:
+    """Print a diff of all fixes, and return the exit status: 1 if there are any."""
+    found = rewrites(checked(plan, diff_from), plan.settings.base, plan.settings.stdin, unsafe=with_unsafe)
+    print_pieces(line for rewrite in found.files for line in rewrite.diff)
+    for error in found.errors:
+        click.echo(f"vllm-lint: error: {error_line(error)}", err=True)
+    click.echo(f"vllm-lint: would apply {_counted(found.applied, len(found.files))}", err=True)
+    return EXIT_ERROR if found.errors else EXIT_FINDINGS if found.files else 0
+
+
+def _fixed(plan: Plan, diff_from: str | None, *, with_unsafe: bool) -> CheckResult:
+    """Apply fixes until there are none left, and return what the last check found."""
+    applied: dict[str, int] = {}
+    errors: dict[ToolError, None] = {}
+    for _ in range(_MAX_PASSES):
+        result = checked(plan, diff_from)
+        found = rewrites(result, plan.settings.base, unsafe=with_unsafe)
+        written = write(found)
+        errors.update(dict.fromkeys(found.errors))
+        for path, count in written.items():
+            applied[path] = applied.get(path, 0) + count
+        if not written:
+            break
+    else:
+        result = checked(plan, diff_from)
+    click.echo(f"vllm-lint: applied {_counted(sum(applied.values()), len(applied))}", err=True)
+    return replace(result, errors=(*result.errors, *errors))
+
+
+def _counted(fixes: int, files: int) -> str:
+    return f"{fixes} {'fix' if fixes == 1 else 'fixes'} in {plural(files, 'file')}"
 
 
 def _read_stdin(paths: tuple[str, ...], name: str | None) -> tuple[str, bytes] | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vllm_lint.analyzer.events import RegionEvent
-from vllm_lint.analyzer.findings import Confidence, Contract, Severity
+from vllm_lint.analyzer.events import LibraryCall, RegionEvent
+from vllm_lint.analyzer.findings import Confidence, Contract, Fix, Severity
 from vllm_lint.analyzer.rule import Report, Rule
 
 
@@ -17,11 +17,15 @@ class GraphBreakRule(Rule):
 
 def report_call(event: RegionEvent, message: str, advice: str) -> Report:
     """Report a library call: less certain, and a warning, where a condition may keep it from being traced."""
+    fixes: tuple[Fix, ...] = ()
+    if isinstance(event, LibraryCall) and event.guarded is not None:
+        fixes = (Fix("put it under `if not torch.compiler.is_compiling()`", "safe", (event.guarded,)),)
     if not event.conditional:
-        return Report(message, help=advice)
+        return Report(message, help=advice, fixes=fixes)
     return Report(
         f"{message}; a condition decides whether it is reached",
         confidence=max(event.confidence, Confidence.MEDIUM, key=lambda c: c.rank),
         severity=Severity.WARNING,
         help=advice,
+        fixes=fixes,
     )

@@ -59,7 +59,9 @@ class LoggingInGraph(GraphBreakRule):
 
     ## Fix safety
 
-    There is no automatic fix: moving the call and guarding it are both possible.
+    Safe where one full graph is promised: a call that is a statement of its own is put under `if not
+    torch.compiler.is_compiling()`, so that it happens without compilation as before, and compiled code, which could
+    not be captured before, leaves it out. Under plain `torch.compile`, where the call does happen, it counts as unsafe.
 
     ## References
 
@@ -72,6 +74,7 @@ class LoggingInGraph(GraphBreakRule):
         promise=Promise.CAPTURE,
         severity=Severity.ERROR,
         proof="graph-break",
+        fix="safe",
         lifecycle=Lifecycle(stable="0.1.0"),
         graph_breaks=("GB0007", "GB0291", "GB6215"),
     )

@@ -52,7 +52,9 @@ class PrintInGraph(GraphBreakRule):
 
     ## Fix safety
 
-    There is no automatic fix: deleting the call and guarding it are both possible.
+    Safe where one full graph is promised: a call that is a statement of its own is put under `if not
+    torch.compiler.is_compiling()`, so that it happens without compilation as before, and compiled code, which could
+    not be captured before, leaves it out. Under plain `torch.compile`, where the call does happen, it counts as unsafe.
 
     ## References
 
@@ -65,6 +67,7 @@ class PrintInGraph(GraphBreakRule):
         promise=Promise.CAPTURE,
         severity=Severity.ERROR,
         proof="graph-break",
+        fix="safe",
         lifecycle=Lifecycle(stable="0.1.0"),
         graph_breaks=("GB0059", "GB0088", "GB0156", "GB0208", "GB0569", "GB6053"),
     )
