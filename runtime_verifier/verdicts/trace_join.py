@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from vllm_lint.analyzer.findings import Finding, Verdict
+from vllm_lint.analyzer.findings import Finding, Promise, Verdict
 from vllm_lint.runtime_verifier.outcomes import Place
 from vllm_lint.runtime_verifier.trace.evidence import Compilation
 from vllm_lint.runtime_verifier.trace.size_guards import judge
@@ -25,8 +25,6 @@ from vllm_lint.runtime_verifier.verdicts.from_traces import (
     origin,
 )
 
-#: Rules about constructs that leave an event wherever Dynamo meets them: a graph without one speaks against them.
-_LOUD = frozenset({SPECIALIZED, DIVISIBILITY, "VL101", "VL102", "VL103", "VL104", "VL105"})
 #: Rules about conditions on sizes, which leave a guard.
 _CONDITIONS = (BRANCH, ACROSS_INPUTS, TOKEN_INDEX)
 #: Rules that a run sees broken by what an operator does, with those whose findings that proves.
@@ -91,7 +89,9 @@ def operator_of(finding: Finding) -> str:
 
 
 def _without_proof(finding: Finding, shown: _Shown) -> tuple[Verdict, tuple[str, ...]]:
-    if finding.code not in _LOUD and finding.code not in _CONDITIONS:
+    # What breaks a graph, fixes a size or needs a multiple leaves an event: a graph without one speaks against it.
+    is_loud = finding.promise is Promise.CAPTURE or finding.code in (SPECIALIZED, DIVISIBILITY)
+    if not is_loud and finding.code not in _CONDITIONS:
         return "not run", ("a trace cannot show this",)
     lines = [(finding.path, line) for line in range(finding.line, finding.end_line + 1)]
     for at in lines:
@@ -99,7 +99,7 @@ def _without_proof(finding: Finding, shown: _Shown) -> tuple[Verdict, tuple[str,
             return "refuted", (f"{shown.benign[at]}: the condition on this line holds for every size",)
     # A branch may be decided without a guard (statically_known_true), so operations on its line prove nothing.
     for at in lines:
-        if at in shown.captured and finding.code in _LOUD:
+        if at in shown.captured and is_loud:
             return "refuted", (
                 f"{shown.captured[at]}: the line was captured, and neither broke the graph nor fixed a size",
             )
