@@ -82,8 +82,11 @@ def start(
 
 
 def last_words(folder: Path) -> str:
-    """The last line that the process said, for people."""
-    lines = (folder / "said").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    """The last line that the process said, for people; empty if it said nothing, or took its folder along."""
+    try:
+        lines = (folder / "said").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    except FileNotFoundError:
+        return ""
     return lines[-1].strip() if lines else ""
 
 

@@ -184,7 +184,7 @@ class Pool:
                 future.set_exception(WorkerError(reply.failure))
 
     def _ended(self) -> str:
-        said = last_words(self._folder) if self._folder.exists() else ""
+        said = last_words(self._folder)
         return f"the worker process ended{': ' if said else ''}{said}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
@@ -21,10 +21,11 @@ from vllm_lint.runtime_verifier.targets.regions import Region, TargetError
 @contextmanager
 def hidden() -> Iterator[None]:
     """Have torch see no GPU: a process that has used one cannot fork children that use it."""
-    with (
-        patch.object(torch.cuda, "is_available", return_value=False),
-        patch.object(torch._C, "_ensureCUDADeviceGuardSet"),  # fake tensors call it, and it counts the devices
-    ):
+    with ExitStack() as patches:
+        patches.enter_context(patch.object(torch.cuda, "is_available", return_value=False))
+        if hasattr(torch._C, "_ensureCUDADeviceGuardSet"):  # torch 2.10 and newer
+            # Fake tensors call it, and it counts the devices.
+            patches.enter_context(patch.object(torch._C, "_ensureCUDADeviceGuardSet"))
         yield
     has_triton.cache_clear()  # the children ask again
 

@@ -24,7 +24,7 @@ import msgspec
 
 from vllm_lint.runtime_verifier import versions
 from vllm_lint.runtime_verifier.jobs import Hello, Job, Reply, Request
-from vllm_lint.runtime_verifier.outcomes import Crashed, Outcome, Result, TimedOut
+from vllm_lint.runtime_verifier.outcomes import Crashed, Outcome, Result, TimedOut, line_of
 from vllm_lint.runtime_verifier.worker import network
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # of Linux
@@ -234,9 +234,12 @@ def _hello() -> Hello:
     version = str(torch.__version__)
     if versions.is_too_old(version):
         return Hello(missing=f"its torch {version} is older than 2.9", cure=versions.UPDATE_TORCH)
-    from vllm_lint.runtime_verifier.worker.warmup import warm_up
+    try:
+        from vllm_lint.runtime_verifier.worker.warmup import warm_up
 
-    warm_up()
+        warm_up()
+    except Exception as error:  # noqa: BLE001  a torch that lacks what is asked of it can fail in any way
+        return Hello(missing=f"its torch {version} cannot compile: {line_of(error)}", cure=versions.REPLACE_TORCH)
     return Hello(version, _vllm_version(), "cuda" if torch.cuda.is_available() else "")
 
 

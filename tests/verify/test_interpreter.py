@@ -70,6 +70,13 @@ def test_a_torch_that_does_not_load(torch_is: Path) -> None:
     assert ": libgomp.so.1: cannot open shared object file; run: pip install 'vllm-lint[verify]'" in refusal()
 
 
+def test_a_torch_that_cannot_compile(torch_is: Path) -> None:
+    torch_is.write_text("__version__ = '2.13.0'\n")
+    said = refusal()
+    assert ": its torch 2.13.0 cannot compile: " in said
+    assert said.endswith(f"; run: {sys.executable} -m pip install --force-reinstall torch")
+
+
 def test_an_old_python(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 8, 2))
     monkeypatch.setattr(sys, "argv", ["start", "fallback", "abi", "module"])
