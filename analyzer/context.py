@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vllm_lint.analyzer.construction import Construction
-from vllm_lint.analyzer.events import Event
+from vllm_lint.analyzer.events import Event, LibraryCall
 from vllm_lint.analyzer.findings import Confidence, Contract, Span, Step
 from vllm_lint.analyzer.index import Binding, ClassInfo, FunctionInfo, Import, ModuleInfo
 from vllm_lint.analyzer.recording import Path, Recording, Table
@@ -70,17 +70,17 @@ class Frame:
         """Whether `node` names an argument of the compiled function that is never bound anew."""
         if not isinstance(node, ast.Name) or self.info is None or not self.is_root:
             return False
-        arguments = self.info.node.args
-        names = {a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
-        return node.id in names - self.info.bound_names
+        return node.id in self.info.parameter_names - self.info.bound_names
+
+    def is_free(self, name: str) -> bool:
+        """Whether this function neither binds nor takes `name`."""
+        return self.info is not None and name not in self.info.bound_names | self.info.parameter_names
 
     def is_computed(self, node: ast.expr) -> bool:
         """Whether `node` is a variable that this function binds and does not take."""
         if not isinstance(node, ast.Name) or self.info is None:
             return False
-        arguments = self.info.node.args
-        taken = {a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
-        return node.id in self.info.bound_names - taken
+        return node.id in self.info.bound_names - self.info.parameter_names
 
 
 # Classes, for a generator costs three times as much to enter and leave, and this is done a million times.
@@ -139,6 +139,8 @@ class Context:
         self.assumes: frozenset[tuple[str, bool]] = frozenset()
         """Fields of the configuration with the truth that they have where the root is compiled."""
         self.quiet = 0
+        self.operators = 0
+        """How many operators lie around what is interpreted that trace a function of theirs."""
         self.conditions = 0
         self.alternatives = 0
         self.recording = Recording()
@@ -171,6 +173,21 @@ class Context:
     def silently(self) -> AbstractContextManager[None]:
         """Interpret without emitting events: constructors, module globals, arms that only raise."""
         return _Silence(self)
+
+    @contextmanager
+    def inside_operator(self) -> Iterator[None]:
+        """Interpret a function that is traced into a graph of its own, such as a branch of `torch.cond`."""
+        self.operators += 1
+        try:
+            yield
+        finally:
+            self.operators -= 1
+
+    def reports_write(self, node: ast.expr, frame: Frame) -> None:
+        """Report a change, inside an operator's function, of an object that was made outside of it."""
+        bound = frame.info is None or (isinstance(node, ast.Name) and not frame.is_free(node.id))
+        if self.operators and not bound:
+            self.emit(LibraryCall, node, frame, name="torch.cond.write")
 
     def conditionally(self, *, active: bool = True) -> AbstractContextManager[None]:
         """Interpret an arm of a condition that is not decided; counts within one function.

@@ -56,6 +56,7 @@ from vllm_lint.analyzer.values import (
     with_truth,
 )
 
+_AUTOGRAD_FUNCTION = "torch.autograd.Function"
 _MAX_UNROLL = 8
 #: Larger integers are not computed with.
 _MAX_BITS = 64
@@ -309,6 +310,8 @@ class Expressions(Context):
         if not self.quiet:
             self.world.state.read((value.cls.qualified_name, name), node, frame.module)
         found = self.member(value.cls, name)
+        if found is None and name == "apply" and _AUTOGRAD_FUNCTION in self.external_bases(value.cls):
+            return self._autograd_function(value.cls, frame)
         if found is None:
             if any(b.startswith("enum.") for b in self.external_bases(value.cls)):
                 return Static(f"{value.cls.name}.{name}")
@@ -320,6 +323,12 @@ class Expressions(Context):
         if isinstance(binding, Assignment) and any(b.startswith("enum.") for b in self.external_bases(value.cls)):
             return Static(f"{value.cls.name}.{name}")
         return self.binding_value(binding, home)
+
+    def _autograd_function(self, cls: ClassInfo, frame: Frame) -> Value:
+        """`apply` of an `autograd.Function`: its forward, with a context unless that is set up apart."""
+        forward = self._class_attribute(Class(cls), "forward", frame)
+        context = () if self.member(cls, "setup_context") else (Layer(f"{_AUTOGRAD_FUNCTION}Ctx"),)
+        return Partial(forward, context, ())
 
     def _subscript(self, node: ast.Subscript, frame: Frame) -> Value:
         value = self.evaluate(node.value, frame)

@@ -62,6 +62,12 @@ class FunctionInfo:
         return any(isinstance(n, (ast.Yield, ast.YieldFrom)) for n in walk_function(self.node))
 
     @cached_property
+    def parameter_names(self) -> frozenset[str]:
+        """The names of the parameters, without those of `*args` and `**kwargs`."""
+        arguments = self.node.args
+        return frozenset(a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs))
+
+    @cached_property
     def bound_names(self) -> frozenset[str]:
         """The names that the body binds."""
         nodes = walk_function(self.node)

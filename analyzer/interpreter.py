@@ -413,6 +413,8 @@ class Interpreter(Objects):
             return special(Call(self, cls.qualified_name, args, kwargs, node, frame))
         if not self.quiet and self._is_pydantic(cls):
             self.emit(LibraryCall, node, frame, name="pydantic.BaseModel")
+        if not self.quiet and _has_optional_keys(cls) and "TypedDict" in ast.unparse(cls.node.bases[0]):
+            self.emit(LibraryCall, node, frame, name="typing.TypedDict")
         return self.instantiate(cls, args, kwargs)
 
     def _is_pydantic(self, cls: ClassInfo) -> bool:
@@ -747,6 +749,11 @@ def _accepts(info: FunctionInfo, args: list[Value], kwargs: dict[str, Value]) ->
         return False
     required = positional[len(args) : len(positional) - len(arguments.defaults)]
     return all(name in kwargs for name in required)
+
+
+def _has_optional_keys(cls: ClassInfo) -> bool:
+    """Whether a typed dict is declared with `total=False`."""
+    return any(k.arg == "total" and getattr(k.value, "value", True) is False for k in cls.node.keywords)
 
 
 def _title(function: Function) -> str:

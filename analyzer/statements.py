@@ -97,6 +97,7 @@ class Statements(Conditions):
                 state.bind(self, target, value, frame)
             for option in options(receiver):
                 if isinstance(option, Instance):
+                    self.reports_write(target.value, frame)
                     if target.attr == "__class__":
                         self.emit(LibraryCall, target, frame, name="object.__class__")
                     self.set_attribute(option, target.attr, value)

@@ -29,6 +29,7 @@ from vllm_lint.analyzer.values import (
     External,
     Float,
     Function,
+    Instance,
     Int,
     Layer,
     Mapping,
@@ -149,8 +150,11 @@ def _report_options(call: TorchCall) -> None:
     if call.kwargs.get("requires_grad") == TRUE:
         call.report("requires_grad=True")
     out = call.kwargs.get("out")
-    if isinstance(out, Tensor) and out.strided:
+    if any(isinstance(o, Tensor) and o.strided for o in ((out.items or ()) if isinstance(out, Sequence) else (out,))):
         call.report("torch.Tensor.out")
+    generator = call.kwargs.get("generator")
+    if isinstance(generator, Layer) and generator.name == "torch.Generator":
+        call.report("torch.Generator.draw")
 
 
 def call_tensor_method(
@@ -941,9 +945,37 @@ def _sym_min(call: TorchCall) -> Value:
 
 
 def _cond(call: TorchCall) -> Value:
-    branches = call.args[1:3]
-    operands = list(call.context.as_sequence(call.args[3]).items or []) if len(call.args) > 3 else []
-    return choice(call.context.call(b, operands, {}, call.node, call.frame) for b in branches)
+    branches = [call.argument(1, "true_fn"), call.argument(2, "false_fn")]
+    given = call.argument(3, "operands")
+    operands = list(call.context.as_sequence(given).items or []) if given != NONE else []
+    with call.context.inside_operator():
+        results = [call.context.call(b, operands, {}, call.node, call.frame) for b in branches]
+    if any(_is_no_result(o) for r in results for o in options(r)) or _differ(*results):
+        call.report("torch.cond.result")
+    return choice(results)
+
+
+def _is_no_result(value: Value) -> bool:
+    """Whether a branch of `torch.cond` must not return this: anything but tensors and integers."""
+    if isinstance(value, Const):
+        return not isinstance(value.value, int)
+    return isinstance(value, Instance)
+
+
+def _differ(left: Value, right: Value) -> bool:
+    """Whether two branches are known to return different structures or ranks."""
+    if isinstance(left, Sequence) and isinstance(right, Sequence):
+        return left.items is not None and right.items is not None and len(left.items) != len(right.items)
+    if isinstance(left, Tensor) and isinstance(right, Tensor) and left.exact and right.exact:
+        known = left.shape is not None and right.shape is not None and not left.open and not right.open
+        return known and len(left.shape or ()) != len(right.shape or ())
+    return False
+
+
+def _checkpoint(call: TorchCall) -> Value:
+    """`torch.utils.checkpoint.checkpoint(function, *arguments)`."""
+    with call.context.inside_operator():
+        return call.context.call(call.first, call.args[1:], {}, call.node, call.frame)
 
 
 def _sym_float(call: TorchCall) -> Value:
@@ -1227,6 +1259,7 @@ _FUNCTIONS: dict[str, Handler] = {
     "_check": _check,
     "_check_is_size": _check,
     "cond": _cond,
+    "utils.checkpoint.checkpoint": _checkpoint,
     "sym_float": _sym_float,
     "softmax": _float,
     "scaled_dot_product_attention": _attention,

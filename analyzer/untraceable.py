@@ -26,6 +26,7 @@ Kind = Literal[
     "tensor method",
     "numpy",
     "coroutine",
+    "operator function",
 ]
 """Which rule tells about a name."""
 
@@ -188,6 +189,7 @@ _BY_USE: dict[Kind, dict[str, str]] = {
         "os.environ.__setitem__": "GB0007",
         "os.environ.__delitem__": "GB0007",
         "torch.Generator.": "GB7650",
+        "torch.Generator.draw": "GB0055",
         "torch.distributed.async_op": "GB0172",
         "torch._check": "GB9158",
     },
@@ -202,6 +204,7 @@ _BY_USE: dict[Kind, dict[str, str]] = {
         "builtins.__build_class__": "GB8977",
         "functools.cached_property": "GB0142",
         "pydantic.": "GB0156",
+        "typing.TypedDict": "GB0257",
         "torch.nn.Parameter": "GB0264",
         "torch.nn.Module.__init__": "GB0264",
         "torch.nn.Module.register_forward_hook": "GB0467",
@@ -226,6 +229,7 @@ _BY_USE: dict[Kind, dict[str, str]] = {
     "data-sized": {"torch.nn.functional.one_hot": "GB0246", "torch.Tensor.tolist": "GB0109"},
     "exception": {"builtins.ImportError": "GB0069", "builtins.RuntimeError": "GB4315"},
     "autograd": {
+        "torch.autograd.FunctionCtx.mark_dirty": "GB2019",
         "torch.Tensor.backward": "GB0123",
         "torch.Tensor.retain_grad": "GB0108",
         "torch.Tensor.requires_grad_": "GB0125",
@@ -250,6 +254,7 @@ _BY_USE: dict[Kind, dict[str, str]] = {
         "torch.Tensor.out": "GB0242",
     },
     "numpy": {f"numpy.ndarray.{name}": "GB0158" for name in ("tobytes", "tofile", "dump", "dumps", "partition")},
+    "operator function": {"torch.cond.result": "GB0314", "torch.cond.write": "GB0067"},
     "coroutine": {"async.await": "GB0082", "generator.forward": "GB0003"},
 }
 

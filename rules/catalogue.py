@@ -30,6 +30,7 @@ from vllm_lint.rules.dynamic_shape.unbounded_unbacked_size import UnboundedUnbac
 from vllm_lint.rules.dynamic_shape.undeclared_dynamic_dim import UndeclaredDynamicDim
 from vllm_lint.rules.dynamic_shape.zero_one_specialization import ZeroOneSpecialization
 from vllm_lint.rules.graph_break.autograd_in_graph import AutogradInGraph
+from vllm_lint.rules.graph_break.control_flow_operator_misuse import ControlFlowOperatorMisuse
 from vllm_lint.rules.graph_break.coroutine_in_graph import CoroutineInGraph
 from vllm_lint.rules.graph_break.cuda_api_in_graph import CudaApiInGraph
 from vllm_lint.rules.graph_break.data_dependent_branch import DataDependentBranch
@@ -84,6 +85,7 @@ RULES: tuple[type[Rule], ...] = (
     UntraceableTensorMethod,  # VL114
     UnsupportedNumpy,  # VL115
     CoroutineInGraph,  # VL116
+    ControlFlowOperatorMisuse,  # VL117
     BatchSizeBranch,  # VL201
     BatchSizeSpecialization,  # VL202
     ZeroOneSpecialization,  # VL203

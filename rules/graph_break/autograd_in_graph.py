@@ -18,7 +18,8 @@ class AutogradInGraph(GraphBreakRule):
     ## What it flags
 
     `backward()`, `torch.autograd.grad`, `retain_grad()`, `requires_grad_()` and `.requires_grad = True` on an
-    argument of the forward, tensors created with `requires_grad=True`, and `is_inference()`.
+    argument of the forward, tensors created with `requires_grad=True`, `ctx.mark_dirty` of an `autograd.Function`,
+    and `is_inference()`.
 
     It does not flag `torch.no_grad`, `detach`, `autograd.Function`, reading `requires_grad`, or hooks on parameters.
 
@@ -69,6 +70,7 @@ class AutogradInGraph(GraphBreakRule):
             "GB0125",
             "GB0206",
             "GB0225",
+            "GB2019",
             "GB9186",
         ),
     )

@@ -24,9 +24,9 @@ class ObjectBuiltInGraph(GraphBreakRule):
     ## What it flags
 
     In compiled code: a `class` statement, `nn.Parameter(...)`, layers that have parameters (`nn.Linear(...)`),
-    pydantic models, `types.SimpleNamespace`, registering a forward hook, `load_state_dict`, and assigning
-    `__class__`. Also reading a `functools.cached_property`: the first time takes a lock on Python before 3.12 (a
-    warning, since it may have been read before).
+    pydantic models, typed dicts with `total=False`, `types.SimpleNamespace`, registering a forward hook,
+    `load_state_dict`, and assigning `__class__`. Also reading a `functools.cached_property`: the first time takes a
+    lock on Python before 3.12 (a warning, since it may have been read before).
 
     It does not flag dataclasses, named tuples, enums, objects of ordinary classes, layers without parameters
     (`nn.SiLU()`), `register_buffer` or tensors.
@@ -80,6 +80,7 @@ class ObjectBuiltInGraph(GraphBreakRule):
             "GB0142",
             "GB0147",
             "GB0208",
+            "GB0257",
             "GB0264",
             "GB0467",
             "GB3383",

@@ -77,6 +77,7 @@ class UntraceableCall(GraphBreakRule):
         graph_breaks=(
             "GB0007",
             "GB0046",
+            "GB0055",
             "GB0059",
             "GB0088",
             "GB0156",

@@ -83,6 +83,7 @@ class UntraceableTensorMethod(GraphBreakRule):
             "GB0128",
             "GB0148",
             "GB0208",
+            "GB0241",
             "GB0242",
             "GB5976",
         ),
