@@ -540,9 +540,9 @@ def call_method(
 
 def _sequence_method(call: Call, receiver: Sequence) -> Value:
     name = call.name
-    if name in ("append", "add", "extend", "insert", "pop", "clear") and isinstance(call.node, ast.Call):
-        if isinstance(call.node.func, ast.Attribute):
-            call.context.reports_write(call.node.func.value, call.frame)
+    function = call.node.func if isinstance(call.node, ast.Call) else None
+    if name in ("append", "add", "extend", "insert", "pop", "clear") and isinstance(function, ast.Attribute):
+        call.context.note_write(function.value, call.frame)
     if receiver.frozen and name in ("append", "add", "appendleft", "extend", "update"):
         return NONE
     if name in ("append", "add", "appendleft", "extend", "update"):

@@ -139,8 +139,8 @@ class Context:
         self.assumes: frozenset[tuple[str, bool]] = frozenset()
         """Fields of the configuration with the truth that they have where the root is compiled."""
         self.quiet = 0
-        self.operators = 0
-        """How many operators lie around what is interpreted that trace a function of theirs."""
+        self.operator: tuple[Located, Frame] | None = None
+        """The call around what is interpreted that traces a function into a graph of its own."""
         self.conditions = 0
         self.alternatives = 0
         self.recording = Recording()
@@ -175,19 +175,23 @@ class Context:
         return _Silence(self)
 
     @contextmanager
-    def inside_operator(self) -> Iterator[None]:
-        """Interpret a function that is traced into a graph of its own, such as a branch of `torch.cond`."""
-        self.operators += 1
+    def inside_operator(self, node: Located, frame: Frame) -> Iterator[None]:
+        """Interpret a function that the call at `node` traces into a graph of its own, such as a branch."""
+        outer, self.operator = self.operator, (node, frame)
         try:
             yield
         finally:
-            self.operators -= 1
+            self.operator = outer
 
-    def reports_write(self, node: ast.expr, frame: Frame) -> None:
-        """Report a change, inside an operator's function, of an object that was made outside of it."""
-        bound = frame.info is None or (isinstance(node, ast.Name) and not frame.is_free(node.id))
-        if self.operators and not bound:
-            self.emit(LibraryCall, node, frame, name="torch.cond.write")
+    def note_write(self, node: ast.expr, frame: Frame, *, attribute: bool = False) -> None:
+        """Report that an operator's function changes an object that was made outside of it.
+
+        Torch blames the change of a container, and of an attribute the operator.
+        """
+        free = frame.info is not None and isinstance(node, ast.Name) and frame.is_free(node.id)
+        if self.operator is not None and free:
+            place = self.operator if attribute else (node, frame)
+            self.emit(LibraryCall, *place, name="torch.cond.write", text=self.text(node, frame))
 
     def conditionally(self, *, active: bool = True) -> AbstractContextManager[None]:
         """Interpret an arm of a condition that is not decided; counts within one function.

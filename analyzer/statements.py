@@ -97,7 +97,7 @@ class Statements(Conditions):
                 state.bind(self, target, value, frame)
             for option in options(receiver):
                 if isinstance(option, Instance):
-                    self.reports_write(target.value, frame)
+                    self.note_write(target.value, frame, attribute=True)
                     if target.attr == "__class__":
                         self.emit(LibraryCall, target, frame, name="object.__class__")
                     self.set_attribute(option, target.attr, value)
@@ -109,7 +109,8 @@ class Statements(Conditions):
     def _assign_to_tensor(self, tensor: Tensor, target: ast.Attribute, value: Value, frame: Frame) -> None:
         """`tensor.data = value` and the like; the data of an argument or a parameter may be replaced."""
         replaced = target.attr == "data" and not tensor.parameter and frame.is_computed(target.value)
-        if replaced or (target.attr == "requires_grad" and value == TRUE):
+        part = target.attr in ("real", "imag")
+        if replaced or part or (target.attr == "requires_grad" and value == TRUE):
             self.emit(LibraryCall, target, frame, tensor, name=f"torch.Tensor.{target.attr}")
 
     def _assign_item(self, target: ast.Subscript, value: Value, frame: Frame) -> None:

@@ -210,7 +210,14 @@ _METHOD_BREAKS_IF: dict[str, Callable[[TorchCall], bool]] = {
     "set_": lambda call: len(call.args) > 1 and not isinstance(call.args[1], Tensor),
 }
 #: Methods of which something else than their call breaks the graph.
-_REPORTED_BY_HANDLER = {"torch.Tensor.data", "torch.Tensor.data_ptr", "torch.Tensor.requires_grad", "torch.Tensor.out"}
+_REPORTED_BY_HANDLER = {
+    "torch.Tensor.data",
+    "torch.Tensor.real",
+    "torch.Tensor.imag",
+    "torch.Tensor.data_ptr",
+    "torch.Tensor.requires_grad",
+    "torch.Tensor.out",
+}
 
 
 def _repeat_interleave(call: TorchCall) -> Value:
@@ -948,7 +955,7 @@ def _cond(call: TorchCall) -> Value:
     branches = [call.argument(1, "true_fn"), call.argument(2, "false_fn")]
     given = call.argument(3, "operands")
     operands = list(call.context.as_sequence(given).items or []) if given != NONE else []
-    with call.context.inside_operator():
+    with call.context.inside_operator(call.node, call.frame):
         results = [call.context.call(b, operands, {}, call.node, call.frame) for b in branches]
     if any(_is_no_result(o) for r in results for o in options(r)) or _differ(*results):
         call.report("torch.cond.result")
@@ -967,14 +974,15 @@ def _differ(left: Value, right: Value) -> bool:
     if isinstance(left, Sequence) and isinstance(right, Sequence):
         return left.items is not None and right.items is not None and len(left.items) != len(right.items)
     if isinstance(left, Tensor) and isinstance(right, Tensor) and left.exact and right.exact:
-        known = left.shape is not None and right.shape is not None and not left.open and not right.open
-        return known and len(left.shape or ()) != len(right.shape or ())
+        if left.shape is None or right.shape is None or len(left.shape) == len(right.shape):
+            return False
+        return (not left.open and not right.open) or () in (left.shape, right.shape)
     return False
 
 
 def _checkpoint(call: TorchCall) -> Value:
     """`torch.utils.checkpoint.checkpoint(function, *arguments)`."""
-    with call.context.inside_operator():
+    with call.context.inside_operator(call.node, call.frame):
         return call.context.call(call.first, call.args[1:], {}, call.node, call.frame)
 
 

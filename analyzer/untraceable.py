@@ -239,6 +239,8 @@ _BY_USE: dict[Kind, dict[str, str]] = {
     },
     "tensor method": {
         "torch.Tensor.data": "GB0056",
+        "torch.Tensor.imag": "GB0058",
+        "torch.Tensor.real": "GB0058",
         "torch.Tensor.data_ptr": "GB0088",
         "torch.Tensor.is_shared": "GB0208",
         "torch.Tensor.random_": "GB0107",

@@ -74,6 +74,7 @@ class UntraceableTensorMethod(GraphBreakRule):
         proof="graph-break",
         graph_breaks=(
             "GB0056",
+            "GB0058",
             "GB0088",
             "GB0107",
             "GB0110",
