@@ -205,10 +205,21 @@ def _zip(call: Call) -> Value:
     return Sequence("generator", None, Sequence("tuple", [element_of(c) for c in columns], UNKNOWN))
 
 
+def _keyed(call: Call, inner: Sequence) -> Value:
+    """What the `key` of a call gives for an element."""
+    key = call.kwargs.get("key", NONE)
+    return NONE if key == NONE else call.context.call(key, [element_of(inner)], {}, call.node, call.frame)
+
+
+def _is_open(value: Value) -> bool:
+    """Whether Python cannot compare the value while the graph is captured."""
+    return tainted(value) or isinstance(value, Tensor)
+
+
 def _reordered(call: Call) -> Value:
     _iterated(call, call.first)
     inner = call.context.as_sequence(call.first)
-    if call.name == "sorted" and any(tainted(i) or isinstance(i, Tensor) for i in inner.items or [inner.element]):
+    if call.name == "sorted" and any(_is_open(v) for v in (*(inner.items or [inner.element]), _keyed(call, inner))):
         _library_call(call)
         return Sequence("list", None, element_of(inner))
     if call.name == "reversed" and inner.items is not None:
@@ -240,6 +251,11 @@ def _iter(call: Call) -> Value:
 
 
 def _extreme(call: Call) -> Value:
+    if "key" in call.kwargs:
+        inner = call.context.as_sequence(call.first)
+        if _is_open(_keyed(call, inner)):
+            call.report(f"builtins.{call.name}")
+        return element_of(inner)
     values = call.args
     if len(values) == 1:
         inner = call.context.as_sequence(values[0])

@@ -13,7 +13,7 @@ from functools import reduce
 
 from vllm_lint.analyzer import decisions, host_calls, rows, vllm_layers
 from vllm_lint.analyzer.context import Context, Frame
-from vllm_lint.analyzer.events import HostCopy, SizeDivision, SizeSpecialization
+from vllm_lint.analyzer.events import HostCopy, LibraryCall, SizeDivision, SizeSpecialization
 from vllm_lint.analyzer.sizes import Condition, Size
 from vllm_lint.analyzer.source import Located
 from vllm_lint.analyzer.state import FORWARD_CONTEXT, THREAD_LOCAL
@@ -256,6 +256,8 @@ def tensor_attribute(context: Context, tensor: Tensor, name: str, node: Located,
         return Static(f"tensor.{name}", "bool" if name.startswith(("is_", "requires")) else "")
     if name in ("T", "mT", "H"):
         return derived(None, tensor, dtype=tensor.dtype)
+    if name == "flags":  # of an array, for tensors have none
+        context.emit(LibraryCall, node, frame, name="numpy.ndarray.flags")
     return Method(tensor, name)
 
 

@@ -25,6 +25,7 @@ from vllm_lint.analyzer.values import (
     UNKNOWN,
     Bool,
     Choice,
+    Class,
     Const,
     External,
     Float,
@@ -152,9 +153,17 @@ def _report_options(call: TorchCall) -> None:
     out = call.kwargs.get("out")
     if any(isinstance(o, Tensor) and o.strided for o in ((out.items or ()) if isinstance(out, Sequence) else (out,))):
         call.report("torch.Tensor.out")
+    if isinstance(out, Tensor) and call.name in _ELEMENTWISE_NAMES and _cannot_hold(out, call.args):
+        call.report("torch.Tensor.out")
     generator = call.kwargs.get("generator")
     if isinstance(generator, Layer) and generator.name == "torch.Generator":
         call.report("torch.Generator.draw")
+
+
+def _cannot_hold(out: Tensor, operands: list[Value]) -> bool:
+    """Whether `out` has a size of its own where an element-wise operation gives one that depends on the tokens."""
+    fixed = out.exact and out.shape is not None and not out.open and not out.depends
+    return fixed and any(isinstance(o, Tensor) and o.depends and o.exact for o in operands)
 
 
 def call_tensor_method(
@@ -194,6 +203,12 @@ def _on_argument(call: TorchCall) -> bool:
     return isinstance(function, ast.Attribute) and call.frame.is_root_argument(function.value)
 
 
+def _dispatches(call: TorchCall) -> bool:
+    """Whether the class that a tensor is made one of takes over the operators themselves."""
+    cls = call.argument(1, "cls")
+    return isinstance(cls, Class) and call.context.member(cls.cls, "__torch_dispatch__") is not None
+
+
 def _on_floats(call: TorchCall) -> bool:
     """Whether the tensor is cast to floats in the same expression."""
     function = call.node.func if isinstance(call.node, ast.Call) else None
@@ -205,6 +220,8 @@ def _on_floats(call: TorchCall) -> bool:
 #: Where a method breaks the graph only under a condition.
 _METHOD_BREAKS_IF: dict[str, Callable[[TorchCall], bool]] = {
     **dict.fromkeys(("unsqueeze_", "squeeze_", "t_", "transpose_", "requires_grad_"), _on_argument),
+    "as_subclass": _dispatches,
+    "astype": lambda call: call.argument(1, "dtype") == External("builtins.object"),
     "tolist": _on_floats,
     "uniform_": lambda call: "from" in call.kwargs,
     "set_": lambda call: len(call.args) > 1 and not isinstance(call.args[1], Tensor),

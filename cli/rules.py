@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Literal
 
 import click
@@ -19,8 +20,26 @@ _STAGE_WIDTH = max(len(stage.value) for stage in Stage)
 
 @click.command("rules")
 @click.option("--output-format", type=click.Choice(["table", "json"]), default="table", help="Format of the list.")
-def command(output_format: Literal["table", "json"]) -> None:
-    """List all rules."""
+@click.option("--graph-breaks", is_flag=True, help="List torch's graph breaks instead, and the rules that cover them.")
+@click.option(
+    "--registry",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Torch's graph_break_registry.json to compare with. [default: that of the installed torch]",
+)
+@click.option("--python", metavar="PATH", help="Interpreter whose torch has the registry to compare with.")
+def command(
+    output_format: Literal["table", "json"], *, graph_breaks: bool, registry: Path | None, python: str | None
+) -> None:
+    """List all rules, or all graph breaks that torch knows and the rules that cover them."""
+    if (registry or python) and not graph_breaks:
+        raise click.UsageError("--registry and --python go with --graph-breaks")
+    if registry and python:
+        raise click.UsageError("--registry and --python exclude each other")
+    if graph_breaks:
+        from vllm_lint.cli.graph_breaks import show
+
+        show(output_format, registry, python)
+        return
     if output_format == "json":
         print_pieces([json.dumps([_record(rule) for rule in RULES], indent=2)])
         return

@@ -70,7 +70,10 @@ class AutogradInGraph(GraphBreakRule):
             "GB0125",
             "GB0206",
             "GB0225",
+            "GB0442",
+            "GB1042",
             "GB2019",
+            "GB7054",
             "GB9186",
         ),
     )

@@ -83,6 +83,7 @@ class DisabledFunctionInGraph(GraphBreakRule):
             "GB0098",
             "GB0099",
             "GB0284",
+            "GB0357",
             "GB4297",
             "GB4636",
             "GB4695",

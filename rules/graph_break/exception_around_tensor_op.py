@@ -70,6 +70,7 @@ class ExceptionAroundTensorOp(GraphBreakRule):
         severity=Severity.ERROR,
         proof="graph-break, replay-failed",
         graph_breaks=(
+            "GB0022",
             "GB0069",
             "GB4315",
         ),

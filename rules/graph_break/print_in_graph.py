@@ -69,7 +69,20 @@ class PrintInGraph(GraphBreakRule):
         proof="graph-break",
         fix="safe",
         lifecycle=Lifecycle(stable="0.1.0"),
-        graph_breaks=("GB0059", "GB0088", "GB0156", "GB0208", "GB0569", "GB6053"),
+        graph_breaks=(
+            "GB0059",
+            "GB0088",
+            "GB0156",
+            "GB0208",
+            "GB0459",
+            "GB0569",
+            "GB1275",
+            "GB5380",
+            "GB6053",
+            "GB7968",
+            "GB8315",
+            "GB9198",
+        ),
     )
     events: ClassVar[tuple[type[Event], ...]] = (LibraryCall,)
 

@@ -81,7 +81,10 @@ class TensorTruthValue(GraphBreakRule):
         severity=Severity.ERROR,
         proof="graph-break, data-dependent",
         lifecycle=Lifecycle(stable="0.1.0"),
-        graph_breaks=("GB0170",),
+        graph_breaks=(
+            "GB0034",
+            "GB0170",
+        ),
     )
     events: ClassVar[tuple[type[Event], ...]] = (TensorTruth,)
 

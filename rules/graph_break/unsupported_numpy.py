@@ -60,7 +60,9 @@ class UnsupportedNumpy(GraphBreakRule):
         severity=Severity.ERROR,
         proof="graph-break",
         graph_breaks=(
+            "GB0157",
             "GB0158",
+            "GB0250",
             "GB0294",
         ),
     )

@@ -71,6 +71,7 @@ class UntraceableContextManager(GraphBreakRule):
         graph_breaks=(
             "GB0007",
             "GB0008",
+            "GB0066",
             "GB0142",
             "GB0156",
             "GB0208",

@@ -26,7 +26,8 @@ class UntraceableTensorMethod(GraphBreakRule):
 
     `resize_`, `resize_as_`, `set_` to a storage, `share_memory_` and `is_shared`; `.data = ...` on a tensor computed
     in the forward; `unsqueeze_`, `squeeze_`, `t_` and `transpose_` on an argument of the forward; arithmetic on or
-    comparison of `data_ptr()`; `random_` and `uniform_(from=...)`; `out=` a tensor that is not contiguous.
+    comparison of `data_ptr()`; `storage_offset`; `apply_` and `map_`; `random_` and `uniform_(from=...)`; `out=` a
+    tensor that is not contiguous.
 
     It does not flag in-place arithmetic (`add_`, `copy_`, `masked_fill_`), `.data = ...` on a parameter or an
     argument, the in-place views on computed tensors, `data_ptr()` that is only handed on, or `out=` a contiguous
@@ -73,8 +74,10 @@ class UntraceableTensorMethod(GraphBreakRule):
         severity=Severity.ERROR,
         proof="graph-break",
         graph_breaks=(
+            "GB0055",
             "GB0056",
             "GB0058",
+            "GB0072",
             "GB0088",
             "GB0107",
             "GB0110",
@@ -82,10 +85,14 @@ class UntraceableTensorMethod(GraphBreakRule):
             "GB0126",
             "GB0127",
             "GB0128",
+            "GB0129",
+            "GB0130",
             "GB0148",
             "GB0208",
             "GB0241",
             "GB0242",
+            "GB0247",
+            "GB4197",
             "GB5976",
         ),
     )
