@@ -25,7 +25,6 @@ from vllm_lint.analyzer.values import (
     UNKNOWN,
     Bool,
     Choice,
-    Class,
     Const,
     External,
     Float,
@@ -203,12 +202,6 @@ def _on_argument(call: TorchCall) -> bool:
     return isinstance(function, ast.Attribute) and call.frame.is_root_argument(function.value)
 
 
-def _dispatches(call: TorchCall) -> bool:
-    """Whether the class that a tensor is made one of takes over the operators themselves."""
-    cls = call.argument(1, "cls")
-    return isinstance(cls, Class) and call.context.member(cls.cls, "__torch_dispatch__") is not None
-
-
 def _on_floats(call: TorchCall) -> bool:
     """Whether the tensor is cast to floats in the same expression."""
     function = call.node.func if isinstance(call.node, ast.Call) else None
@@ -220,7 +213,6 @@ def _on_floats(call: TorchCall) -> bool:
 #: Where a method breaks the graph only under a condition.
 _METHOD_BREAKS_IF: dict[str, Callable[[TorchCall], bool]] = {
     **dict.fromkeys(("unsqueeze_", "squeeze_", "t_", "transpose_", "requires_grad_"), _on_argument),
-    "as_subclass": _dispatches,
     "astype": lambda call: call.argument(1, "dtype") == External("builtins.object"),
     "tolist": _on_floats,
     "uniform_": lambda call: "from" in call.kwargs,

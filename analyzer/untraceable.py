@@ -223,7 +223,6 @@ _BY_USE: dict[Kind, dict[str, str]] = {
         "torch.nn.RNN.forward": "GB0014",
         "torch.nested.nested_tensor": "GB0090",
         "torch.nested.as_nested_tensor": "GB0090",
-        "torch.Tensor.as_subclass": "GB0001",
         "torch.Tensor.to_sparse": "GB0090",
         "torch.Tensor.to_sparse_csr": "GB0090",
         "torch.Tensor.to_sparse_csc": "GB0090",

@@ -18,8 +18,8 @@ class UnsupportedTensorKind(GraphBreakRule):
     ## What it flags
 
     `nn.LSTM`, `nn.GRU` and `nn.RNN` called in compiled code; sparse tensors (`to_sparse`, `torch.sparse_coo_tensor`,
-    `torch.sparse.mm`), quantized ones (`torch.quantize_per_tensor`), nested ones in the strided layout, MKL-DNN's,
-    and subclasses with `__torch_dispatch__`.
+    `torch.sparse.mm`), quantized ones (`torch.quantize_per_tensor`), nested ones in the strided layout, and
+    MKL-DNN's.
 
     It does not flag the cells (`nn.LSTMCell`), nested tensors in the jagged layout, complex tensors, or quantization
     that keeps integers in ordinary tensors, as vLLM's does.
@@ -68,7 +68,6 @@ class UnsupportedTensorKind(GraphBreakRule):
         severity=Severity.ERROR,
         proof="graph-break",
         graph_breaks=(
-            "GB0001",
             "GB0007",
             "GB0014",
             "GB0015",

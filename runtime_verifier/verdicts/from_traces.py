@@ -19,10 +19,16 @@ BRANCH, SPECIALIZED, ZERO_ONE, DIVISIBILITY, DATA_BRANCH = "VL201", "VL202", "VL
 UNDECLARED, MISSING_SHAPE_ID, ACROSS_INPUTS, TOKEN_INDEX = "VL205", "VL206", "VL207", "VL208"
 UNDECLARED_MUTATION, OUTPUT_ALIASES_INPUT, FAKE_DISAGREES = "VL304", "VL305", "VL306"
 HOST_SYNC = "VL401"
+#: The rule about calls that cannot be traced, which names most of torch's ids.
+CALL = "VL105"
 #: Code of a capture that failed for a reason that is neither a break with an id of torch's nor about sizes.
 FAILED = "capture-failed"
 #: Dynamo leaves the capture of a function that holds nothing to capture; eager runs it, and nothing is lost.
 _NO_FAILURE = ("SkipFrame", "SkipCodeRecursiveException")
+#: Words in names of rules that do not tell what a break is about.
+_GENERAL_WORDS = frozenset(
+    {"call", "function", "graph", "in", "object", "op", "tensor", "unsupported", "untraceable", "value"}
+)
 _NAMED_SIZES = 3
 _DATA_DEPENDENT = re.compile(r"data-dependent expression (.+?) \(unhinted")
 #: "graph break in loop": the frame is left because of another break, which is told too where it can be.
@@ -316,15 +322,13 @@ def _violations(text: str, stack: tuple[Place, ...]) -> Iterator[Shown]:
 
 def _break(text: str, stack: tuple[Place, ...], what: str, rules: Mapping[str, RuleFacts]) -> Shown:
     number = _break_id(text)
-    candidates = [rule for rule in rules.values() if number in rule.graph_breaks]
-    # One id of torch's serves several rules; theirs is the one whose subject is named, else the widest, which is last.
-    named = [rule for rule in candidates if rule.name.partition("-")[0] in text.lower()]
-    rule = next(iter([*named, *candidates[-1:]]), None)
-    if "jump with SymNodeVariable" in text:  # a number out of a tensor, not a tensor
-        rule = rules.get(DATA_BRANCH, rule)
     first = _first_line(text)
     context = re.search(r"Developer debug context: ([^<\n]{1,100})(?:, skip reason.*)?$", text, re.MULTILINE)
     said = f"{first[:1].lower()}{first[1:]}{f' ({context[1]})' if context else ''}"
+    told = re.search(r"Developer debug context: (.*)$", text, re.MULTILINE)
+    rule = _rule_about(number, f"{first} {told[1] if told else ''}", rules)
+    if "jump with SymNodeVariable" in text:  # a number out of a tensor, not a tensor
+        rule = rules.get(DATA_BRANCH, rule)
     return Shown(
         code=rule.code if rule else number or "graph-break",
         name="" if rule else "graph-break",
@@ -333,6 +337,13 @@ def _break(text: str, stack: tuple[Place, ...], what: str, rules: Mapping[str, R
         help=" ".join(re.findall(r"^\s*Hint: (.+)$", text, re.MULTILINE)[:1]).rstrip("."),
         evidence=f"{what} ({number})" if number else what,
     )
+
+
+def _rule_about(number: str, said: str, rules: Mapping[str, RuleFacts]) -> RuleFacts | None:
+    """The rule that a break is about: of those that name its id, the one whose subject is named, else the widest."""
+    words = set(re.findall(r"[a-z]+", said.lower())) - _GENERAL_WORDS
+    candidates = [rule for rule in rules.values() if number in rule.graph_breaks]
+    return max(candidates, key=lambda r: (len(words & set(r.name.split("-"))), r.code == CALL), default=None)
 
 
 def _break_id(text: str) -> str:

@@ -25,6 +25,8 @@ from vllm_lint.runtime_verifier.verdicts.from_traces import (
     origin,
 )
 
+#: A rule about breaks of which a graph keeps no trace: the handler of an exception that is never raised.
+_LOST_HANDLER = "VL112"
 #: Rules about conditions on sizes, which leave a guard.
 _CONDITIONS = (BRANCH, ACROSS_INPUTS, TOKEN_INDEX)
 #: Rules that a run sees broken by what an operator does, with those whose findings that proves.
@@ -90,7 +92,8 @@ def operator_of(finding: Finding) -> str:
 
 def _without_proof(finding: Finding, shown: _Shown) -> tuple[Verdict, tuple[str, ...]]:
     # What breaks a graph, fixes a size or needs a multiple leaves an event: a graph without one speaks against it.
-    is_loud = finding.promise is Promise.CAPTURE or finding.code in (SPECIALIZED, DIVISIBILITY)
+    breaks = finding.promise is Promise.CAPTURE and finding.code != _LOST_HANDLER
+    is_loud = breaks or finding.code in (SPECIALIZED, DIVISIBILITY)
     if not is_loud and finding.code not in _CONDITIONS:
         return "not run", ("a trace cannot show this",)
     lines = [(finding.path, line) for line in range(finding.line, finding.end_line + 1)]
