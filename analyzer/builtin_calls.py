@@ -339,7 +339,7 @@ def _pow(call: Call) -> Value:
         call.report("builtins.pow")
     if len(call.args) != 2:
         return call.plain()
-    return call.context.operate(ast.Pow(), *call.args, call.node, call.frame)
+    return call.context.operate(ast.Pow(), call.args[0], call.args[1], call.node, call.frame)
 
 
 def _divmod(call: Call) -> Value:
@@ -668,8 +668,8 @@ def _layer_method(call: Call, receiver: Layer) -> Value:
         call.context.emit(LibraryCall, call.node, call.frame, name=f"{receiver.name}.{call.name}")
         return Static("ctypes")
     if receiver.name == "contextlib.ExitStack":
-        entered = call.name == "enter_context" and isinstance(call.first, Static)
-        if entered and call.first.label.startswith(("torch.", "contextlib.")):
+        entered = call.first if call.name == "enter_context" else UNKNOWN
+        if isinstance(entered, Static) and entered.label.startswith(("torch.", "contextlib.")):
             call.report("contextlib.ExitStack.enter_context")
         return call.first if isinstance(call.first, Instance) else Static("context")
     if receiver.name.startswith("torch.nn."):

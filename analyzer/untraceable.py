@@ -53,7 +53,7 @@ _NUMPY = (
 # fmt: on
 
 #: Dotted name of a function, or of a package with a trailing dot, to the id of the graph break that calling it causes.
-_BY_NAME: dict[Kind, dict[str, str]] = {
+BY_NAME: dict[Kind, dict[str, str]] = {
     "output": {"sys.stdout.": "GB0156", "sys.stderr.": "GB0156"},
     "logging": {"logging.": "GB6215", "warnings.warn": "GB0007", "warnings.warn_explicit": "GB0007"},
     "call": {
@@ -169,7 +169,7 @@ _BY_NAME: dict[Kind, dict[str, str]] = {
 }
 
 #: Names that the interpreter reports where what is done to them matters, not the call alone.
-_BY_USE: dict[Kind, dict[str, str]] = {
+BY_USE: dict[Kind, dict[str, str]] = {
     "output": {"builtins.print": "GB0059", "builtins.open": "GB0059", "builtins.input": "GB0059"},
     "text": {"builtins.str": "GB0059", "builtins.repr": "GB0569", "builtins.str.__mod__": "GB0088"},
     "call": {
@@ -273,10 +273,8 @@ _BY_USE: dict[Kind, dict[str, str]] = {
     "coroutine": {"async.await": "GB0082", "generator.forward": "GB0003"},
 }
 
-_KINDS: dict[str, Kind] = {
-    name: kind for table in (_BY_NAME, _BY_USE) for kind, names in table.items() for name in names
-}
-_CALLED: frozenset[str] = frozenset(name for names in _BY_NAME.values() for name in names)
+_KINDS: dict[str, Kind] = {name: kind for table in (BY_NAME, BY_USE) for kind, names in table.items() for name in names}
+_CALLED: frozenset[str] = frozenset(name for names in BY_NAME.values() for name in names)
 
 
 #: Layers of torch.nn that have parameters; making one while the graph is captured breaks it.

@@ -64,6 +64,7 @@ class AutogradInGraph(GraphBreakRule):
         severity=Severity.ERROR,
         proof="graph-break",
         graph_breaks=(
+            "GB0007",
             "GB0045",
             "GB0108",
             "GB0123",

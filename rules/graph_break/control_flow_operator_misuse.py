@@ -65,14 +65,7 @@ class ControlFlowOperatorMisuse(GraphBreakRule):
         promise=Promise.CAPTURE,
         severity=Severity.ERROR,
         proof="graph-break",
-        graph_breaks=(
-            "GB0067",
-            "GB0313",
-            "GB0314",
-            "GB0350",
-            "GB4315",
-            "GB4413",
-        ),
+        graph_breaks=("GB0067", "GB0313", "GB0314", "GB0350", "GB4315", "GB4413"),
     )
     events: ClassVar[tuple[type[Event], ...]] = (LibraryCall,)
 

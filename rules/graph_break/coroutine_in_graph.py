@@ -62,10 +62,7 @@ class CoroutineInGraph(GraphBreakRule):
         promise=Promise.CAPTURE,
         severity=Severity.ERROR,
         proof="graph-break",
-        graph_breaks=(
-            "GB0003",
-            "GB0082",
-        ),
+        graph_breaks=("GB0003", "GB0082"),
     )
     events: ClassVar[tuple[type[Event], ...]] = (LibraryCall,)
 

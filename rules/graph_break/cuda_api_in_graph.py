@@ -67,12 +67,7 @@ class CudaApiInGraph(GraphBreakRule):
         promise=Promise.CAPTURE,
         severity=Severity.ERROR,
         proof="graph-break",
-        graph_breaks=(
-            "GB0007",
-            "GB0146",
-            "GB0208",
-            "GB4315",
-        ),
+        graph_breaks=("GB0007", "GB0146", "GB0208", "GB4315"),
     )
     events: ClassVar[tuple[type[Event], ...]] = (LibraryCall,)
 

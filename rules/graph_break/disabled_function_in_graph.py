@@ -77,17 +77,7 @@ class DisabledFunctionInGraph(GraphBreakRule):
         promise=Promise.CAPTURE,
         severity=Severity.ERROR,
         proof="graph-break",
-        graph_breaks=(
-            "GB0007",
-            "GB0025",
-            "GB0098",
-            "GB0099",
-            "GB0284",
-            "GB0357",
-            "GB4297",
-            "GB4636",
-            "GB4695",
-        ),
+        graph_breaks=("GB0007", "GB0025", "GB0098", "GB0099", "GB0284", "GB0357", "GB4297", "GB4636", "GB4695"),
     )
     events: ClassVar[tuple[type[Event], ...]] = (LibraryCall,)
 

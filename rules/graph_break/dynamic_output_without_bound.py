@@ -57,10 +57,7 @@ class DynamicOutputWithoutBound(GraphBreakRule):
         promise=Promise.CAPTURE,
         severity=Severity.ERROR,
         proof="data-dependent, graph-break",
-        graph_breaks=(
-            "GB0109",
-            "GB0246",
-        ),
+        graph_breaks=("GB0109", "GB0246"),
     )
     events: ClassVar[tuple[type[Event], ...]] = (LibraryCall,)
 

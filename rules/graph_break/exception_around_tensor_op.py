@@ -69,11 +69,7 @@ class ExceptionAroundTensorOp(GraphBreakRule):
         promise=Promise.CAPTURE,
         severity=Severity.ERROR,
         proof="graph-break, replay-failed",
-        graph_breaks=(
-            "GB0022",
-            "GB0069",
-            "GB4315",
-        ),
+        graph_breaks=("GB0022", "GB0069", "GB4315"),
     )
     events: ClassVar[tuple[type[Event], ...]] = (LibraryCall,)
 

@@ -80,6 +80,7 @@ class ObjectBuiltInGraph(GraphBreakRule):
             "GB0075",
             "GB0142",
             "GB0147",
+            "GB0156",
             "GB0208",
             "GB0226",
             "GB0227",

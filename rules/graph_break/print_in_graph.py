@@ -18,8 +18,8 @@ class PrintInGraph(GraphBreakRule):
 
     ## What it flags
 
-    `print`, `open`, `input`, and writing to `sys.stdout` or `sys.stderr`, with any arguments; `str` and `repr` of a
-    tensor, and `str`, `repr` and `%` of something that contains the number of tokens.
+    `print`, `open`, `input`, and writing to `sys.stdout` or `sys.stderr`, with any arguments; `str`, `repr`
+    and `%` of a tensor, of something that contains the number of tokens, or of a container that holds either.
 
     It does not flag text made of configuration and static sizes, output under `not torch.compiler.is_compiling()`, and
     output outside compiled regions. An f-string with the number of tokens is `batch-size-specialization`: it is

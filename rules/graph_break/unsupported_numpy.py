@@ -59,12 +59,7 @@ class UnsupportedNumpy(GraphBreakRule):
         promise=Promise.CAPTURE,
         severity=Severity.ERROR,
         proof="graph-break",
-        graph_breaks=(
-            "GB0157",
-            "GB0158",
-            "GB0250",
-            "GB0294",
-        ),
+        graph_breaks=("GB0157", "GB0158", "GB0250", "GB0294"),
     )
     events: ClassVar[tuple[type[Event], ...]] = (LibraryCall,)
 

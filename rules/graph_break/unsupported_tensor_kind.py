@@ -67,15 +67,7 @@ class UnsupportedTensorKind(GraphBreakRule):
         promise=Promise.CAPTURE,
         severity=Severity.ERROR,
         proof="graph-break",
-        graph_breaks=(
-            "GB0007",
-            "GB0014",
-            "GB0015",
-            "GB0090",
-            "GB0233",
-            "GB0245",
-            "GB0374",
-        ),
+        graph_breaks=("GB0007", "GB0014", "GB0015", "GB0090", "GB0233", "GB0245", "GB0374"),
     )
     events: ClassVar[tuple[type[Event], ...]] = (LibraryCall,)
 

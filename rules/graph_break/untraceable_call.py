@@ -12,6 +12,14 @@ from vllm_lint.analyzer.rule import Meta, Report
 from vllm_lint.analyzer.untraceable import kind_of
 from vllm_lint.rules.graph_break.family import GraphBreakRule, report_call
 
+_OF_SIZES = ("builtins.", "math.")
+#: What is said where it is not the call itself that cannot be traced.
+_SAYS = {
+    "torch.Generator.draw": "draws from a generator of its own",
+    "torch._check": "has a message that is no constant",
+    "torch.distributed.async_op": "does not wait for the other ranks",
+}
+
 
 class UntraceableCall(GraphBreakRule):
     """A call of something that TorchDynamo cannot look into.
@@ -21,7 +29,9 @@ class UntraceableCall(GraphBreakRule):
     Calls of parts of the standard library that are written in C or that act on the world: `time`, `datetime`, writing
     `os.environ`, files and processes, `subprocess`, `json`, `pickle`, `hashlib`, `zlib`, `uuid`, `gc`, `random`,
     `importlib`, `bisect`, `copy.copy`, frames and tracebacks, `ctypes`; of torch's seeds, generators and generator
-    states; and of `divmod`, `sorted` and integer functions of `math` on the number of tokens.
+    states, threads, DLPack, copies of tensors by `copy`, and communication that does not wait or is between two ranks;
+    and of `divmod`, `sorted`, `hex` and integer functions of `math` on the number of tokens, `pow` of a tensor, and
+    `torch._check` with a message that tells a size.
 
     The list is data (`analyzer/untraceable.py`), measured on the torch version below. It does not flag what TorchDynamo
     does trace: `re`, `itertools`, `functools`, `operator`, `os.path.join`, most of `math`, copies by method
@@ -105,10 +115,12 @@ class UntraceableCall(GraphBreakRule):
         """Report every call that is no output and no logging."""
         assert isinstance(event, LibraryCall)
         if kind_of(event.name) == "call":
-            of = " of the number of tokens" if event.token and event.name.startswith(("builtins.", "math.")) else ""
-            name = event.name.removeprefix("builtins.")
+            said = _SAYS.get(event.name)
+            if said is None:
+                of = " of the number of tokens" if event.token and event.name.startswith(_OF_SIZES) else ""
+                said = f"calls `{event.name.removeprefix('builtins.')}`{of}"
             yield report_call(
                 event,
-                f"`{event.text}` calls `{name}`{of}, which TorchDynamo cannot trace",
+                f"`{event.text}` {said}, which TorchDynamo cannot trace",
                 "do it while the model is built or around the compiled call, or in a custom operator",
             )

@@ -68,14 +68,7 @@ class UntraceableContextManager(GraphBreakRule):
         promise=Promise.CAPTURE,
         severity=Severity.ERROR,
         proof="graph-break",
-        graph_breaks=(
-            "GB0007",
-            "GB0008",
-            "GB0066",
-            "GB0142",
-            "GB0156",
-            "GB0208",
-        ),
+        graph_breaks=("GB0007", "GB0008", "GB0066", "GB0142", "GB0156", "GB0208"),
     )
     events: ClassVar[tuple[type[Event], ...]] = (LibraryCall,)
 
