@@ -311,7 +311,7 @@ class Expressions(Context):
             self.world.state.read((value.cls.qualified_name, name), node, frame.module)
         found = self.member(value.cls, name)
         if found is None and name == "apply" and _AUTOGRAD_FUNCTION in self.external_bases(value.cls):
-            return self._autograd_function(value.cls, frame)
+            return self._autograd_function(value.cls, node, frame)
         if found is None:
             if any(b.startswith("enum.") for b in self.external_bases(value.cls)):
                 return Static(f"{value.cls.name}.{name}")
@@ -324,9 +324,9 @@ class Expressions(Context):
             return Static(f"{value.cls.name}.{name}")
         return self.binding_value(binding, home)
 
-    def _autograd_function(self, cls: ClassInfo, frame: Frame) -> Value:
+    def _autograd_function(self, cls: ClassInfo, node: Located, frame: Frame) -> Value:
         """`apply` of an `autograd.Function`: its forward, with a context unless that is set up apart."""
-        forward = self._class_attribute(Class(cls), "forward", frame)
+        forward = self._class_attribute(Class(cls), "forward", node, frame)
         context = () if self.member(cls, "setup_context") else (Layer(f"{_AUTOGRAD_FUNCTION}Ctx"),)
         return Partial(forward, context, ())
 
