@@ -35,6 +35,7 @@ from vllm_lint.analyzer.values import (
     choice,
     may_be,
     options,
+    origins_of,
 )
 
 
@@ -102,16 +103,18 @@ class Conditions(Expressions):
             current = self.narrowed(operand, current, truth=not stop)
         return None if undecided else not stop
 
-    def truth(self, value: Value, node: Located, frame: Frame, form: str, *, only_raises: bool = False) -> bool | None:
+    def truth(self, value: Value, node: Located, frame: Frame, form: str, *, only_raises: bool = False) -> bool | None:  # noqa: C901  one case a kind of value
         """The truth of a value, as Python would ask for it; emits the decision that this is."""
         if isinstance(value, Const):
             return bool(value.value)
         if isinstance(value, Choice):
             truths = {self.truth(o, node, frame, form, only_raises=only_raises) for o in value.options}
-            return truths.pop() if len(truths) == 1 else None
+            if len(truths) == 1:
+                return truths.pop()
+        if isinstance(value, (Static, Choice)) or (isinstance(value, (Int, Float)) and not value.size.depends):
+            self._note_decision(value, node, frame, form, only_raises=only_raises)
+            return None
         if isinstance(value, (Int, Float)):
-            if not value.size.depends:
-                return None
             zero = Condition("!=", (value.size, Size.const(0)))
             if zero.decide() is not None:
                 return zero.decide()
@@ -139,6 +142,14 @@ class Conditions(Expressions):
             field = value.label.rpartition(".")[2]
             return next((truth for name, truth in self.assumes if name == field), None)
         return None
+
+    def _note_decision(self, value: Value, node: Located, frame: Frame, form: str, *, only_raises: bool) -> None:
+        """Note what decides that the cache key does not hold; where it only decides to raise, there is no graph."""
+        origins = value.origins if isinstance(value, Choice) else origins_of(value)
+        if origins:
+            self.deciding |= origins
+            if not only_raises and not form.startswith("assert"):
+                self.influence(node, frame, origins, form)
 
     def narrowed(self, node: ast.expr, frame: Frame, *, truth: bool) -> Frame:
         """`frame` with what the condition being `truth` tells about its names."""

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from vllm_lint.analyzer.values import Instance, Value, join, with_truth
+from vllm_lint.analyzer.origins import Origins
+from vllm_lint.analyzer.values import Instance, Value, decided, join, with_truth
 
 _Place: TypeAlias = tuple[int, str]
 
@@ -62,10 +63,11 @@ class Construction:
                 instance.attributes[name] = before
         return changes
 
-    def merge(self, arms: list[tuple[bool, Changes]], test: Callable[[], Value | None]) -> None:
+    def merge(self, arms: list[tuple[bool, Changes]], test: Callable[[], Value | None], origins: Origins) -> None:
         """Have each attribute be what it is after one or the other arm, which come with the truth of their condition.
 
         `test` gives the value that the condition asks for. An attribute that holds it has that truth in an arm.
+        `origins` are those of the condition.
         """
         tested = test() if any(arm.by_place.keys() != arms[0][1].by_place.keys() for _, arm in arms) else None
         places = {place: change for _, changes in arms for place, change in changes.by_place.items()}
@@ -77,6 +79,6 @@ class Construction:
                 else:
                     value = with_truth(before, truth) if before is not None and before is tested else before
                 if value is not None:
-                    merged = value if merged is None else join(merged, value)
+                    merged = value if merged is None else decided(join(merged, value), origins)
             assert merged is not None
             self.assign(instance, place[1], merged)

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vllm_lint.analyzer.construction import Construction
-from vllm_lint.analyzer.events import Event, LibraryCall
+from vllm_lint.analyzer.events import Event, LibraryCall, UnhashedInfluence
 from vllm_lint.analyzer.findings import Confidence, Contract, Span, Step
 from vllm_lint.analyzer.index import Binding, ClassInfo, FunctionInfo, Import, ModuleInfo
+from vllm_lint.analyzer.origins import NO_ORIGINS, Origin, Origins
 from vllm_lint.analyzer.recording import Path, Recording, Table
 from vllm_lint.analyzer.source import Located
 from vllm_lint.analyzer.values import Function, Instance, Mapping, Scope, Sequence, Trail, Value, trail_of
@@ -51,6 +52,10 @@ class Frame:
     """For variables that hold the outcome of a test, the test: it tells as much there as in the condition itself."""
     step: dict[str, str] = field(default_factory=dict)
     """For variables that hold something of the step's context, what. Empty where the function does not look at it."""
+    deciders: set[Origin] = field(default_factory=set)
+    """What is not in the cache key and decides which of the returns is reached."""
+    absence: set[Origin] = field(default_factory=set)
+    """What of that decides no more than whether None is returned."""
     caller: Frame | None = None
     call: Step | None = None
     order: int = 0
@@ -155,6 +160,8 @@ class Context:
         """The object whose constructor is being interpreted."""
         self.immaterial = False
         """Whether the rest of a condition decides it, whatever the size is that is asked about."""
+        self.deciding: Origins = NO_ORIGINS
+        """What is not in the cache key and decides the condition that is being evaluated."""
         self._infos: dict[int, FunctionInfo] = {}
         self._classes: dict[int, ClassInfo] = {}
 
@@ -235,6 +242,12 @@ class Context:
         )
         self.recording.add(built, path_to(trail, frame))
 
+    def influence(self, node: Located, frame: Frame, origins: Origins, form: str) -> None:
+        """Report that what the cache key does not hold decides what the graph is."""
+        if not self.quiet:
+            for origin in sorted(origins, key=lambda o: (o.kind, o.name, o.read)):
+                self.emit(UnhashedInfluence, node, frame, origin=origin, form=form)
+
     def not_followed(self, node: Located, frame: Frame, what: str) -> None:
         """Note a call that could not be followed."""
         if not self.quiet:
@@ -251,6 +264,21 @@ class Context:
         if trail is None or self.quiet:
             return trail
         return trail.then(frame.module.source.span(node), message)
+
+    # What the cache key holds
+
+    def environment_origins(
+        self, name: str, node: Located, frame: Frame, *, by_vllm: bool = False, presence: bool = False
+    ) -> Origins:
+        """The origin of the value of an environment variable that is read at `node`; empty if the key holds it.
+
+        `by_vllm` says that `vllm.envs` is asked, `presence` that the question is whether it is set.
+        """
+        raise NotImplementedError
+
+    def field_origins(self, cls: ClassInfo, name: str, node: Located, frame: Frame) -> Origins:
+        """The same for a field of a configuration."""
+        raise NotImplementedError
 
     # What the parts ask of each other
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from vllm_lint.analyzer import operator_honesty, registrations
-from vllm_lint.analyzer.events import Event
+from vllm_lint.analyzer import graph_passes, hash_declarations, operator_honesty, registrations
+from vllm_lint.analyzer.events import Event, HashDeclared, PassDeclared
 from vllm_lint.analyzer.index import ModuleInfo
 from vllm_lint.analyzer.interpreter import Interpreter
 
@@ -25,7 +25,11 @@ class Survey:
     look: Callable[[Interpreter, ModuleInfo], Iterator[Event]]
 
 
-SURVEYS: tuple[Survey, ...] = (Survey(operator_honesty.EVENTS, registrations.WORDS, operator_honesty.judged),)
+SURVEYS: tuple[Survey, ...] = (
+    Survey(operator_honesty.EVENTS, registrations.WORDS, operator_honesty.judged),
+    Survey((HashDeclared,), hash_declarations.WORDS, hash_declarations.hashes_of),
+    Survey((PassDeclared,), graph_passes.WORDS, graph_passes.passes_of),
+)
 
 
 def surveys_of(text: str, hears: Callable[[type[Event]], bool]) -> list[Survey]:

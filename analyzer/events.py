@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vllm_lint.analyzer.findings import Confidence, Edit, Span, Step
+from vllm_lint.analyzer.origins import Origin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -358,3 +359,46 @@ class FakeReadsData(Event):
 
     name: str
     text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnhashedInfluence(RegionEvent):
+    """Something that the cache key does not hold decides what the graph is.
+
+    `form` says how: a construct of control flow ("if", "and", ...), "call" where it chooses what is called, or
+    "argument" where it becomes a constant of the graph.
+    """
+
+    origin: Origin
+    form: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class HashDeclared(Event):
+    """A configuration with a `compute_hash` of its own; `span` is its first line.
+
+    `left_out` are fields that it neither takes nor says to ignore; `ignored` are names that it says to ignore, and
+    `strangers` those of them that are no fields, with their places. `is_constant` means that it takes nothing of the
+    object at all; `says_nothing` that it hashes a list that it leaves empty.
+    """
+
+    class_name: str
+    fields: tuple[str, ...]
+    left_out: tuple[str, ...]
+    ignored: tuple[str, ...]
+    strangers: tuple[tuple[str, Span], ...]
+    is_constant: bool
+    says_nothing: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassDeclared(Event):
+    """A custom pass over Inductor's graphs; `span` is the head of its class.
+
+    `uncovered` are attributes that it reads and its uuid leaves out: the name, the argument of the constructor that it
+    comes from, and where the constructor sets it. `has_uuid` says that it has a uuid, its own or one by its source.
+    """
+
+    class_name: str
+    has_uuid: bool
+    uncovered: tuple[tuple[str, str, Span], ...]

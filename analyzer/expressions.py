@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Callable, Hashable
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from vllm_lint.analyzer import builtin_calls, decisions, operators, special_calls, state
 from vllm_lint.analyzer.context import Context, Frame
 from vllm_lint.analyzer.events import LibraryCall, SizeSpecialization
-from vllm_lint.analyzer.index import CACHED_NODES, Assignment, Binding, ClassInfo, FunctionInfo
+from vllm_lint.analyzer.index import CACHED_NODES, Assignment, Binding, ClassInfo, FunctionInfo, ModuleInfo
+from vllm_lint.analyzer.origins import NO_ORIGINS, Origins
 from vllm_lint.analyzer.sizes import Condition, Size
 from vllm_lint.analyzer.source import Located
 from vllm_lint.analyzer.values import (
@@ -45,12 +48,14 @@ from vllm_lint.analyzer.values import (
     Value,
     as_size,
     choice,
+    decided,
     element_of,
     inputs_of,
     integer,
     is_static,
     join,
     options,
+    origins_of,
     tainted,
     trail_of,
     with_truth,
@@ -173,14 +178,17 @@ class Expressions(Context):
         return scope
 
     def _if_expression(self, node: ast.IfExp, frame: Frame) -> Value:
+        outer, self.deciding = self.deciding, NO_ORIGINS
         truth = self.decide(node.test, frame, "conditional expression")
+        origins, self.deciding = self.deciding, outer
         if truth is not None:
             return self.evaluate(node.body if truth else node.orelse, self.narrowed(node.test, frame, truth=truth))
         with self.conditionally(), self.unsure():
-            return join(
+            either = join(
                 self.evaluate(node.body, self.narrowed(node.test, frame, truth=True)),
                 self.evaluate(node.orelse, self.narrowed(node.test, frame, truth=False)),
             )
+        return decided(either, origins)
 
     def _named(self, node: ast.NamedExpr, frame: Frame) -> Value:
         value = self.evaluate(node.value, frame)
@@ -213,29 +221,34 @@ class Expressions(Context):
     def _attribute(self, node: ast.Attribute, frame: Frame) -> Value:
         return self.attribute(self.evaluate(node.value, frame), node.attr, node, frame)
 
-    def attribute(self, value: Value, name: str, node: Located, frame: Frame) -> Value:
+    def attribute(self, value: Value, name: str, node: Located, frame: Frame) -> Value:  # noqa: C901  one case a kind of value
         """`value.name`."""
         if isinstance(value, Choice):
-            return choice([self.attribute(o, name, node, frame) for o in value.options if o != NONE] or [UNKNOWN])
+            several = [o for o in value.options if o != NONE]
+            found = choice([self.attribute(o, name, node, frame) for o in several] or [UNKNOWN])
+            return decided(found, value.origins) if len(several) > 1 else found
         if isinstance(value, Instance):
             return self._instance_attribute(value, name, node, frame)
         if isinstance(value, Parent):
             return self._parent_attribute(value, name, node, frame)
         if isinstance(value, Module):
-            found = self.module_attribute(value.module, name)
-            if found is None:
+            defined = self.module_attribute(value.module, name)
+            if defined is None:
                 submodule = self.project.module(f"{value.module.name}.{name}")
                 if submodule is None:
                     state.read_module(self, value.module, name, node, frame)
-                return Module(submodule) if submodule else Static(f"{value.module.name}.{name}")
-            return found
+                return Module(submodule) if submodule else self._module_getattr(value.module, name, node, frame)
+            return defined
         if isinstance(value, External):
             qualified = f"{value.name}.{name}"
             return special_calls.GLOBALS.get(qualified) or External(qualified)
         if isinstance(value, Class):
             return self._class_attribute(value, name, node, frame)
         if isinstance(value, Static):
-            return Static(f"{value.label}.{name}" if value.label else "")
+            origins = value.origins
+            if value.label == special_calls.ENVIRONMENT:
+                origins |= self.environment_origins(name, node, frame, by_vllm=True)
+            return Static(f"{value.label}.{name}" if value.label else "", origins=origins)
         if isinstance(value, Tensor):
             return operators.tensor_attribute(self, value, name, node, frame)
         if isinstance(value, Layer):
@@ -249,6 +262,23 @@ class Expressions(Context):
             return Static(f"None.{name}")  # so it is something else at run time, such as the field of a configuration
         return Method(value, name)
 
+    def _module_getattr(self, module: ModuleInfo, name: str, node: Located, frame: Frame) -> Value:
+        """What a module's own `__getattr__` gives: a plugin's environment variables are mostly kept like that."""
+        label = f"{module.name}.{name}"
+        if "__getattr__" not in module.bindings:
+            return Static(label)
+        for binding in itertools.chain.from_iterable(module.bindings.values()):
+            if isinstance(binding, Assignment) and isinstance(binding.value, ast.Dict):
+                for key, getter in zip(binding.value.keys, binding.value.values, strict=True):
+                    if isinstance(key, ast.Constant) and key.value == name and isinstance(getter, ast.Lambda):
+                        outer = self.deciding
+                        with self.silently():
+                            value = self.evaluate(getter.body, Frame(module, {}))
+                        self.deciding = outer
+                        read = frozenset(replace(o, read=frame.module.source.span(node)) for o in origins_of(value))
+                        return Static(label, origins=read)
+        return Static(label)
+
     def _instance_attribute(self, instance: Instance, name: str, node: Located, frame: Frame) -> Value:
         attributes = instance.attributes
         if not self.quiet:
@@ -257,6 +287,9 @@ class Expressions(Context):
             return attributes[name]
         if name == "__class__":
             return Class(instance.cls)
+        origins = self.field_origins(instance.cls, name, node, frame) if instance.typed else NO_ORIGINS
+        if origins:
+            return self._unhashed_field(instance, name, origins)
         found = self.member(instance.cls, name)
         if found is not None:
             return self._bound_member(instance, name, *found, node, frame)
@@ -272,6 +305,17 @@ class Expressions(Context):
         if name == "training":
             return FALSE
         return Unknown(f"{instance.cls.name}.{name}")
+
+    def _unhashed_field(self, instance: Instance, name: str, origins: Origins) -> Value:
+        """A field that the cache key does not hold; its default says nothing, for that is not what changes."""
+        for base in self.project.linearization(instance.cls):
+            if not isinstance(base, str) and name in base.annotations:
+                label = f"{base.name}.{name}"
+                value = self.from_annotation(base.annotations[name], Frame(base.module, {}), label)
+                if isinstance(value, Sequence):
+                    return replace(value, items=None, element=Static(f"{label}[]", origins=origins))
+                return decided(choice(decided(o, origins) for o in options(value)), origins)
+        raise AssertionError(name)
 
     def _parent_attribute(self, value: Parent, name: str, node: Located, frame: Frame) -> Value:
         """`super().name`, with the class of a library reached last."""
@@ -332,16 +376,32 @@ class Expressions(Context):
 
     def _subscript(self, node: ast.Subscript, frame: Frame) -> Value:
         value = self.evaluate(node.value, frame)
+        if value == special_calls.OS_ENVIRON:
+            name = self.evaluate(node.slice, frame)
+            state.read_environment(self, node, frame, name)
+            return special_calls.read_environment(self, name, node, frame)
         if isinstance(value, (Class, External)):
-            if value == state.ENVIRONMENT:
-                state.read_environment(self, node, frame, self.evaluate(node.slice, frame))
             return value
         if isinstance(node.slice, ast.Slice) and not isinstance(value, Tensor):
             return self._slice(value, node.slice, node, frame)
         if isinstance(value, Tensor):
+            self._note_index(node.slice, frame)
             return operators.index_tensor(self, value, node, frame)
         index = self.evaluate(node.slice, frame)
-        return choice(self._item_of(o, index, node, frame) for o in options(value))
+        found = choice(self._item_of(o, index, node, frame) for o in options(value))
+        origins = value.origins if isinstance(value, (Static, Choice)) else NO_ORIGINS
+        return decided(found, origins | origins_of(index))
+
+    def _note_index(self, node: ast.expr, frame: Frame) -> None:
+        """Report what the cache key does not hold where it is an index or bound into a tensor."""
+        if self.quiet:
+            return
+        for part in node.elts if isinstance(node, ast.Tuple) else [node]:
+            for bound in (part.lower, part.upper, part.step) if isinstance(part, ast.Slice) else (part,):
+                if isinstance(bound, (ast.Name, ast.Attribute)):
+                    with self.silently():
+                        origins = origins_of(self.evaluate(bound, frame))
+                    self.influence(bound, frame, origins, "argument")
 
     def _item_of(self, value: Value, index: Value, node: ast.Subscript, frame: Frame) -> Value:
         value = self._as_tuple(value)
@@ -429,7 +489,7 @@ class Expressions(Context):
         if isinstance(value, Const) and isinstance(value.value, str):
             return Sequence("list", [Const(c) for c in value.value[:_MAX_UNROLL]], UNKNOWN)
         if is_static(value):
-            return Sequence("list", None, Static(f"{getattr(value, 'label', '')}[]"))
+            return Sequence("list", None, Static(f"{getattr(value, 'label', '')}[]", origins=origins_of(value)))
         return Sequence("list", None, Unknown("an element", tainted=tainted(value)))
 
     def _as_tuple(self, value: Value) -> Value:
@@ -461,10 +521,18 @@ class Expressions(Context):
         if isinstance(value, Bool):
             return Bool(Condition("not", (value.condition,)), value.trail, value.inputs, value.exact)
         truth = self.truth(value, node.operand, frame, "not")
-        return Static("not", "bool") if truth is None else Const(not truth)
+        return Static("not", "bool", origins_of(value)) if truth is None else Const(not truth)
 
     def _binary(self, node: ast.BinOp, frame: Frame) -> Value:
-        return self.operate(node.op, self.evaluate(node.left, frame), self.evaluate(node.right, frame), node, frame)
+        return self.operation(node.op, self.evaluate(node.left, frame), self.evaluate(node.right, frame), node, frame)
+
+    def operation(self, op: ast.operator, left: Value, right: Value, node: Located, frame: Frame) -> Value:
+        """`left op right`, with where the operands come from."""
+        result = self.operate(op, left, right, node, frame)
+        origins = origins_of(left, right)
+        if origins and (isinstance(left, Tensor) or isinstance(right, Tensor)):
+            self.influence(node, frame, origins, "argument")
+        return decided(result, origins)
 
     def operate(self, op: ast.operator, left: Value, right: Value, node: Located, frame: Frame) -> Value:
         """`left op right`."""
@@ -554,6 +622,7 @@ class Expressions(Context):
         """`and` and `or` give one of their operands; all but the last are decisions."""
         stop = isinstance(node.op, ast.Or)
         results: list[Value] = []
+        origins = NO_ORIGINS
         current = frame
         for position, operand in enumerate(node.values):
             with self.unsure() if position else nullcontext():
@@ -567,15 +636,16 @@ class Expressions(Context):
                 break
             if truth is None:
                 results.append(with_truth(value, stop))
+                origins |= origins_of(value)
             current = self.narrowed(operand, current, truth=not stop)
-        return choice(results)
+        return decided(choice(results), origins)
 
     def _compare(self, node: ast.Compare, frame: Frame) -> Value:
         left = self.evaluate(node.left, frame)
         results: list[Value] = []
         for position, (op, right_node) in enumerate(zip(node.ops, node.comparators, strict=True)):
             right = self.evaluate(right_node, frame)
-            result = self.compare(op, left, right, node, frame)
+            result = decided(self.compare(op, left, right, node, frame), origins_of(left, right))
             if position < len(node.ops) - 1:
                 truth = self.truth(result, node, frame, "chained comparison")
                 if truth is False:
@@ -641,6 +711,8 @@ class Expressions(Context):
             if isinstance(left.value, str) and isinstance(right.value, str):
                 return Const((left.value in right.value) != negate)
             return UNKNOWN
+        if right == special_calls.OS_ENVIRON:
+            return special_calls.is_in_environment(self, left, node, frame)
         known = isinstance(right, Sequence) and (right.kind != "set" or isinstance(left, Const))
         if known and isinstance(right, Sequence) and right.items:
             answers = [self.compare(ast.Eq(), left, item, node, frame) for item in right.items]
@@ -722,7 +794,34 @@ class Expressions(Context):
                 kwargs["..."] = value.element if isinstance(value, Mapping) else UNKNOWN
         if not self.quiet and isinstance(node.func, ast.Attribute) and node.func.attr in state.CHANGES:
             state.mutate(self, node, args, frame)
-        return self.call(callee, args, kwargs, node, frame)
+        result = self.call(callee, args, kwargs, node, frame)
+        if isinstance(callee, _NOT_FOLLOWED):
+            return self._with_origins(callee, args, kwargs, result, node, frame)
+        return result
+
+    def _with_origins(
+        self, callee: Value, args: list[Value], kwargs: dict[str, Value], result: Value, node: Located, frame: Frame
+    ) -> Value:
+        """The result of a call that is not followed: it comes from wherever the arguments come from."""
+        origins = origins_of(callee, *args, *kwargs.values())
+        receiver = callee.receiver if isinstance(callee, Method) else callee
+        if isinstance(callee, Method):
+            origins |= origins_of(receiver)
+        if origins and not self.quiet and _goes_into_graph(callee, receiver, args):
+            self.influence(node, frame, origins, "argument")
+        return decided(result, origins)
+
+
+#: Callables whose body is not interpreted.
+_NOT_FOLLOWED = (External, Method, Static, Layer, Partial)
+
+
+def _goes_into_graph(callee: Value, receiver: Value, args: list[Value]) -> bool:
+    """Whether plain arguments of a call become constants of the graph."""
+    name = callee.name if isinstance(callee, External) else ""
+    if name.startswith("torch.") or name == "builtins.range" or isinstance(receiver, Layer):
+        return True
+    return any(isinstance(o, Tensor) for v in (receiver, *args) for o in options(v))
 
 
 def _over_one_divisor(left: Value, right: Value) -> tuple[Size | None, Size | None]:

@@ -12,12 +12,14 @@ from collections.abc import Hashable, Iterable
 from dataclasses import replace
 
 from vllm_lint.analyzer import builtin_calls, operators, registering, special_calls, state, untraceable
+from vllm_lint.analyzer.cache_key import CacheKey, Missing
 from vllm_lint.analyzer.calls import Call
 from vllm_lint.analyzer.context import Frame, path_to
 from vllm_lint.analyzer.events import LibraryCall
 from vllm_lint.analyzer.findings import Step
 from vllm_lint.analyzer.index import Assignment, Binding, ClassInfo, FunctionInfo, Import, ModuleInfo
 from vllm_lint.analyzer.objects import Objects
+from vllm_lint.analyzer.origins import ENVIRONMENT, FIELD, NO_ORIGINS, Origin, Origins
 from vllm_lint.analyzer.project import Project
 from vllm_lint.analyzer.recording import Recording
 from vllm_lint.analyzer.source import Located
@@ -43,6 +45,7 @@ from vllm_lint.analyzer.values import (
     Value,
     choice,
     clock,
+    decided,
     is_static,
     options,
     tainted,
@@ -118,6 +121,20 @@ class Interpreter(Objects):
     def __init__(self, project: Project) -> None:
         super().__init__(project)
         project.resolve_base = self._bases
+        self._cache_key = CacheKey(self)
+
+    # What the cache key holds
+
+    def environment_origins(
+        self, name: str, node: Located, frame: Frame, *, by_vllm: bool = False, presence: bool = False
+    ) -> Origins:
+        """The origin of the value of an environment variable that is read at `node`; empty if the key holds it."""
+        missing = self._cache_key.environment(name, by_vllm=by_vllm, presence=presence)
+        return _origins(ENVIRONMENT, name, missing, node, frame)
+
+    def field_origins(self, cls: ClassInfo, name: str, node: Located, frame: Frame) -> Origins:
+        """The same for a field of a configuration."""
+        return _origins(FIELD, f"{cls.name}.{name}", self._cache_key.field(cls, name), node, frame)
 
     # Names
 
@@ -351,7 +368,7 @@ class Interpreter(Objects):
             return Sequence("tuple", items, UNKNOWN) if fixed else Sequence("list", None, items[0])
         if head in ("dict", "Dict", "Mapping"):
             return Mapping(None, self.from_annotation(arguments[-1], frame, label))
-        if head in ("Annotated", "Final", "ClassVar"):
+        if head in ("Annotated", "Final", "ClassVar", "SkipValidation"):
             return self.from_annotation(arguments[0], frame, label)
         if head in ("type", "Type", "Callable", "Literal"):
             return Static(label, "str" if head == "Literal" else "")
@@ -364,10 +381,12 @@ class Interpreter(Objects):
         if isinstance(callee, Function):
             return self.call_function(callee, args, kwargs, node, frame)
         if isinstance(callee, Choice):
+            several = [o for o in callee.options if o != NONE]  # None is not called, whatever chooses it
+            origins = callee.origins if len(several) > 1 else NO_ORIGINS
+            self.influence(node, frame, origins, "call")
             with self.alternatively():
-                return choice(
-                    [self.call(o, args, kwargs, node, frame) for o in callee.options if o != NONE] or [UNKNOWN]
-                )
+                result = choice([self.call(o, args, kwargs, node, frame) for o in several] or [UNKNOWN])
+            return decided(result, origins)
         if isinstance(callee, Class):
             return self._call_class(callee.cls, args, kwargs, node, frame)
         if isinstance(callee, Instance):
@@ -388,6 +407,8 @@ class Interpreter(Objects):
         if isinstance(callee, Static):
             if callee.label in special_calls.STATIC_CALLS:
                 return special_calls.STATIC_CALLS[callee.label]
+            if callee.label == f"{special_calls.ENVIRONMENT}.is_set" and args:
+                return special_calls.is_in_environment(self, args[0], node, frame)
             if all(is_static(v) for v in values):
                 return Static(f"{callee.label}({', '.join(getattr(a, 'label', '') for a in args)})")
             return Unknown("call of configuration")
@@ -539,7 +560,7 @@ class Interpreter(Objects):
         )
         self.world.running.add(key)
         self.world.depth += 1
-        modes = (self.conditions, self.asserting, self.immaterial)
+        modes = (self.conditions, self.asserting, self.immaterial, self.deciding)
         self.conditions, self.asserting, self.immaterial = 0, False, False
         construction, unsure = self.construction, self.construction.unsure if self.construction is not None else 0
         outer = self._start_recording()
@@ -553,7 +574,7 @@ class Interpreter(Objects):
             self.world.recordings[key] = (self._end_recording(outer), since)
             self.world.running.discard(key)
             self.world.depth -= 1
-            self.conditions, self.asserting, self.immaterial = modes
+            self.conditions, self.asserting, self.immaterial, self.deciding = modes
             if construction is not None:
                 construction.unsure = unsure
         self.world.results[key] = result
@@ -572,8 +593,12 @@ class Interpreter(Objects):
         if function.info.is_abstract:
             return UNKNOWN
         if isinstance(node.returns, ast.Name) and node.returns.id == "bool":
+            frame.deciders.update(*(v.origins for v in results if isinstance(v, Choice)))
             results = [replace(r, type="bool") if isinstance(r, Static) else r for v in results for r in options(v)]
-        return choice(results)
+        result = choice(results)
+        # Where something else than None is asked of one of several values, that is not what chose among them.
+        absence = frame.absence if len(options(result)) <= 2 else set()
+        return decided(result, frozenset(frame.deciders | absence))
 
     def _call_overrides(
         self,
@@ -734,6 +759,13 @@ class Interpreter(Objects):
         self.recording = Recording()
         self.world.state.forget()
         self.world.calls = _BUDGET - budget
+
+
+def _origins(kind: str, name: str, missing: Missing | None, node: Located, frame: Frame) -> Origins:
+    if missing is None:
+        return NO_ORIGINS
+    read = frame.module.source.span(node)
+    return frozenset({Origin(kind, name, read, missing.reason, missing.declared, missing.certain)})
 
 
 def _accepts(info: FunctionInfo, args: list[Value], kwargs: dict[str, Value]) -> bool:

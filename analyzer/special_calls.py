@@ -23,6 +23,7 @@ from vllm_lint.analyzer.calls import Call, Handler
 from vllm_lint.analyzer.context import Context, Frame
 from vllm_lint.analyzer.events import DefaultDtypeSet, LibraryCall
 from vllm_lint.analyzer.index import ClassInfo, ModuleInfo
+from vllm_lint.analyzer.origins import MACHINE, Origin
 from vllm_lint.analyzer.project import Project
 from vllm_lint.analyzer.sizes import Size
 from vllm_lint.analyzer.source import Located
@@ -45,7 +46,9 @@ from vllm_lint.analyzer.values import (
     Value,
     as_size,
     choice,
+    decided,
     element_of,
+    origins_of,
     tainted,
     tensor_among,
 )
@@ -55,13 +58,47 @@ CUSTOM_OP = "vllm.model_executor.custom_op.CustomOp"
 #: The base class of what a layer does with its weights, which quantization chooses.
 QUANTIZE_METHOD = "vllm.model_executor.layers.quantization.base_config.QuantizeMethodBase"
 
+#: The module in which vLLM keeps its environment variables.
+ENVIRONMENT = "vllm.envs"
+OS_ENVIRON = External("os.environ")
+
 #: Names whose value their definition does not give.
 GLOBALS: dict[str, Value] = {
     "typing.TYPE_CHECKING": FALSE,
-    "vllm.envs": Static("vllm.envs"),
+    ENVIRONMENT: Static(ENVIRONMENT),
     "vllm.platforms.current_platform": Static("current_platform"),
 }
 
+
+_PROCESSORS = ("the key does not hold how many processors there are", True)
+_DEVICES = ("the key holds the name of the device, not how many there are or how full they are", True)
+_HOST = ("the key does not hold which machine it is", True)
+_FILES = ("the key does not hold which files and packages there are", False)
+
+#: What says something of the machine that vLLM's key does not hold, and whether it is sure to differ between machines.
+#: What goes with the name of the device is held: Inductor's part of the key has that name.
+MACHINE_FACTS: dict[str, tuple[str, bool]] = {
+    "os.cpu_count": _PROCESSORS,
+    "os.process_cpu_count": _PROCESSORS,
+    "os.sched_getaffinity": _PROCESSORS,
+    "multiprocessing.cpu_count": _PROCESSORS,
+    "psutil.cpu_count": _PROCESSORS,
+    "torch.get_num_threads": _PROCESSORS,
+    "torch.cuda.device_count": _DEVICES,
+    "torch.cuda.mem_get_info": _DEVICES,
+    "platform.machine": _HOST,
+    "platform.node": _HOST,
+    "platform.processor": _HOST,
+    "platform.release": _HOST,
+    "platform.uname": _HOST,
+    "socket.gethostname": _HOST,
+    "os.path.exists": _FILES,
+    "os.path.isfile": _FILES,
+    "os.path.isdir": _FILES,
+    "shutil.which": _FILES,
+    "importlib.util.find_spec": _FILES,
+    "importlib.metadata.version": _FILES,
+}
 
 #: Calls on objects of unknown type whose result is the same on every platform that compiles.
 STATIC_CALLS: dict[str, Value] = {"current_platform.opaque_attention_op": TRUE}
@@ -352,7 +389,9 @@ def _scripted(call: Call) -> Value:
 def _environment(call: Call) -> Value:
     """A read of the environment."""
     state.read_environment(call.context, call.node, call.frame, call.args[0] if call.args else None)
-    return choice([Static("environment", "str"), call.args[1] if len(call.args) > 1 else NONE])
+    name = call.args[0] if call.args else call.kwargs.get("key", UNKNOWN)
+    value = read_environment(call.context, name, call.node, call.frame)
+    return decided(choice([value, call.args[1] if len(call.args) > 1 else NONE]), origins_of(value))
 
 
 def _default_dtype(call: Call) -> Value:
@@ -366,6 +405,28 @@ def _thread_local(call: Call) -> Value:
 
 def _second_argument(call: Call) -> Value:
     return call.args[1] if len(call.args) > 1 else UNKNOWN
+
+
+def read_environment(context: Context, name: Value, node: Located, frame: Frame) -> Value:
+    """The value of an environment variable, as `os` gives it."""
+    if not isinstance(name, Const) or not isinstance(name.value, str):
+        return Static("os.environ[]", "str")
+    return Static(f"os.environ[{name.value!r}]", "str", origins=context.environment_origins(name.value, node, frame))
+
+
+def is_in_environment(context: Context, name: Value, node: Located, frame: Frame) -> Value:
+    """Whether an environment variable is set, which says more than its value does where there is a default."""
+    if not isinstance(name, Const) or not isinstance(name.value, str):
+        return Static("in", "bool")
+    return Static("in", "bool", context.environment_origins(name.value, node, frame, presence=True))
+
+
+def _from_machine(call: Call) -> Value:
+    """Something about the machine that the process runs on."""
+    reason, certain = MACHINE_FACTS[call.name]
+    read = call.frame.module.source.span(call.node)
+    origin = Origin(MACHINE, call.name.removeprefix("builtins."), read, reason, certain=certain)
+    return Static(f"{call.name}()", origins=frozenset({origin}))
 
 
 def _empty_mapping(call: Call) -> Value:
@@ -403,6 +464,7 @@ _LIBRARY: dict[str, Handler] = {
     "os.getenv": _environment,
     "os.environ.get": _environment,
     "threading.local": _thread_local,
+    **dict.fromkeys(MACHINE_FACTS, _from_machine),
     "logging.getLogger": _logger,
     "functools.partial": _partial,
     "functools.reduce": _reduce,

@@ -12,6 +12,7 @@ from vllm_lint.analyzer.conditions import Conditions
 from vllm_lint.analyzer.context import Frame, Test
 from vllm_lint.analyzer.events import LibraryCall, SizeSpecialization
 from vllm_lint.analyzer.index import CACHED_NODES, FunctionInfo, imports_of, index_class, names_in
+from vllm_lint.analyzer.origins import NO_ORIGINS, Origins
 from vllm_lint.analyzer.source import Located
 from vllm_lint.analyzer.values import (
     NONE,
@@ -31,6 +32,7 @@ from vllm_lint.analyzer.values import (
     Unbacked,
     Value,
     choice,
+    decided,
     element_of,
     join,
     options,
@@ -78,7 +80,7 @@ class Statements(Conditions):
 
     def _augmented(self, node: ast.AugAssign, frame: Frame) -> bool:
         load = _as_load(node.target)
-        value = self.operate(node.op, self.evaluate(load, frame), self.evaluate(node.value, frame), node, frame)
+        value = self.operation(node.op, self.evaluate(load, frame), self.evaluate(node.value, frame), node, frame)
         self.assign(node.target, value, frame)
         return True
 
@@ -171,7 +173,10 @@ class Statements(Conditions):
 
     def _if(self, node: ast.If, frame: Frame) -> bool:
         raising = _only_raises(node.body) or (bool(node.orelse) and _only_raises(node.orelse))
+        outer, self.deciding = self.deciding, NO_ORIGINS
         truth = self.decide(node.test, frame, "if", only_raises=raising)
+        # In a compiled region the decision itself is reported, so that what depends on it need not be.
+        origins, self.deciding = self.deciding if self.quiet else NO_ORIGINS, outer
         if truth is not None:
             chosen = self.narrowed(node.test, frame, truth=truth)
             frame.variables.update(chosen.variables)
@@ -181,6 +186,7 @@ class Statements(Conditions):
         for body, arm_truth in ((node.body, True), (node.orelse, False)):
             narrowed = self.narrowed(node.test, frame, truth=arm_truth)
             arm = narrowed.fork()
+            returned = len(frame.returns)
             if construction is not None:
                 construction.enter_arm()
             falls = self._run_arm(body, arm, certain=False)
@@ -192,12 +198,15 @@ class Statements(Conditions):
                     construction.unsure += 1  # until the function ends, which it may have done
             if falls:
                 arms.append((narrowed.variables, arm.variables))
+            elif not _only_raises(body):
+                is_absent = frame.returns[returned:] and all(v == NONE for v in frame.returns[returned:])
+                (frame.absence if is_absent else frame.deciders).update(origins)
         if construction is not None:
-            construction.merge(changes, lambda: self._tested(node.test, frame))
+            construction.merge(changes, lambda: self._tested(node.test, frame), origins)
         if len(arms) > 1:
             for narrow, variables in arms:
                 _widen_again(frame.variables, narrow, variables)
-        return self._merge([variables for _, variables in arms], frame)
+        return self._merge([variables for _, variables in arms], frame, origins)
 
     def _tested(self, node: ast.expr, frame: Frame) -> Value | None:
         """The value whose truth a condition asks for; None if it asks for anything else."""
@@ -215,14 +224,14 @@ class Statements(Conditions):
                 return False
             return self.execute(body, arm)
 
-    def _merge(self, arms: list[dict[str, Value]], frame: Frame) -> bool:
+    def _merge(self, arms: list[dict[str, Value]], frame: Frame, origins: Origins = NO_ORIGINS) -> bool:
         if not arms:
             return False
         merged = dict(arms[0])
         for other in arms[1:]:
             for name, value in other.items():
                 known = merged.get(name)
-                merged[name] = value if known is None or known is value else join(known, value)
+                merged[name] = value if known is None or known is value else decided(join(known, value), origins)
         frame.variables.clear()
         frame.variables.update(merged)
         return True

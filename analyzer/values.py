@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Union
 
 from vllm_lint.analyzer.findings import Span, Step
+from vllm_lint.analyzer.origins import NO_ORIGINS, Origins
 from vllm_lint.analyzer.sizes import Condition, Size
 
 if TYPE_CHECKING:
@@ -81,11 +82,12 @@ class Int:
     inputs: frozenset[str] = frozenset()
     """Which inputs of the region the token count was read from, by name, or by `#id` where they have a shape id."""
     exact: bool = True
+    origins: Origins = NO_ORIGINS
 
     @property
     def key(self) -> Hashable:
         """What equality is decided by."""
-        return ("int", self.size, self.exact, self.inputs)
+        return ("int", self.size, self.exact, self.inputs, self.origins)
 
 
 @dataclass(frozen=True)
@@ -125,11 +127,12 @@ class Static:
 
     label: str = ""
     type: str = ""
+    origins: Origins = NO_ORIGINS
 
     @property
     def key(self) -> Hashable:
         """What equality is decided by."""
-        return ("static", self.label, self.type)
+        return ("static", self.label, self.type, self.origins)
 
 
 @dataclass(frozen=True)
@@ -454,9 +457,10 @@ class Unknown:
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """One of a few values, depending on configuration."""
+    """One of a few values, depending on configuration. `origins` are of what chooses, not of what is chosen."""
 
     options: tuple[Value, ...]
+    origins: Origins = NO_ORIGINS
 
     @property
     def key(self) -> Hashable:
@@ -513,14 +517,19 @@ def choice(values: Iterable[Value]) -> Value:
     if len(several) == 1 and type(several[0]) is not Choice:
         return several[0]
     distinct: dict[Hashable, Value] = {}
+    origins = NO_ORIGINS
     for value in several:
-        for option in value.options if isinstance(value, Choice) else (value,):
-            distinct.setdefault(option.key, option)
+        if isinstance(value, Choice):
+            origins |= value.origins
+            for option in value.options:
+                distinct.setdefault(option.key, option)
+        else:
+            distinct.setdefault(value.key, value)
     if not distinct:
         return UNKNOWN
     found = list(distinct.values())
     if len(found) == 1:
-        return found[0]
+        return decided(found[0], origins)
     kinds = set(map(type, found))
     if Unknown in kinds:
         found = _drop_unknown(found)
@@ -531,10 +540,38 @@ def choice(values: Iterable[Value]) -> Value:
     if Sequence in kinds or Mapping in kinds:
         found = _merge_containers(found)
     if len(found) == 1:
-        return found[0]
+        return decided(found[0], origins)
     if len(found) > _MAX_OPTIONS:
         return Unknown("too many possibilities", tainted=any(tainted(v) for v in found))
-    return Choice(tuple(found))
+    return Choice(tuple(found), origins)
+
+
+def decided(value: Value, origins: Origins) -> Value:
+    """`value`, which something of these origins chose or went into; what is not a plain value does not carry them."""
+    if origins and isinstance(value, (Static, Int, Choice)):
+        return replace(value, origins=value.origins | origins)
+    return value
+
+
+def origins_of(*values: Value, depth: int = _MAX_NESTING) -> Origins:
+    """Where values come from that the cache key does not hold."""
+    found = NO_ORIGINS
+    for value in values:
+        if isinstance(value, (Static, Int)):
+            found |= value.origins
+        elif isinstance(value, (Choice, Sequence, Layer)) and depth:
+            if isinstance(value, Choice):
+                found |= value.origins
+            found |= origins_of(*_inside(value), depth=depth - 1)
+    return found
+
+
+def _inside(value: Choice | Sequence | Layer) -> Iterable[Value]:
+    if isinstance(value, Choice):
+        return value.options
+    if isinstance(value, Sequence):
+        return (value.element,) if value.items is None else value.items
+    return (*value.arguments, *(v for _, v in value.keywords))
 
 
 def join(a: Value, b: Value) -> Value:
@@ -679,7 +716,7 @@ def _merge_scalars(values: list[Value]) -> list[Value]:
         return values
     rest = [v for v in values if v not in numbers]
     depends = [v for v in numbers if isinstance(v, Int) and v.size.depends]
-    return [*rest, *depends[:2], Static()]
+    return [*rest, *depends[:2], Static(origins=origins_of(*numbers))]
 
 
 def _container_key(value: Value, depth: int) -> Hashable:
@@ -696,7 +733,8 @@ def _container_key(value: Value, depth: int) -> Hashable:
             return ("dict", None, _container_key(value.element, depth - 1))
         return ("dict", tuple((k, _container_key(v, depth - 1)) for k, v in value.items.items()))
     if isinstance(value, Choice):
-        return ("choice", frozenset(_container_key(o, depth - 1) if depth else "..." for o in value.options))
+        several = frozenset(_container_key(o, depth - 1) if depth else "..." for o in value.options)
+        return ("choice", several, value.origins)
     return value.key
 
 
@@ -751,11 +789,11 @@ def widened(value: Value) -> Value:
         dims = tuple(d if d.depends or d.constant == 1 else Size.static("?") for d in value.shape)
         return replace(value, shape=dims)
     if isinstance(value, Int) and not value.size.depends:
-        return Static("", "int")
+        return Static("", "int", value.origins)
     if isinstance(value, Static):
-        return Static("", value.type)
+        return Static("", value.type, value.origins)
     if isinstance(value, Choice):
-        return choice(widened(o) for o in value.options)
+        return decided(choice(widened(o) for o in value.options), value.origins)
     return value
 
 

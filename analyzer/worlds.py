@@ -142,7 +142,7 @@ class _Copying:
             return self._mapping(value)
         if isinstance(value, Choice):
             several = self._all(value.options)
-            return value if several is value.options else Choice(several)
+            return value if several is value.options else Choice(several, value.origins)
         if isinstance(value, Function):
             receiver = None if value.receiver is None else self.copy(value.receiver)
             scope = self._scope(value.scope)
@@ -248,7 +248,7 @@ def description(value: Value, world: World, *, changeable: bool, depth: int = _M
             items = [*map(Const, items), *items.values()]
         return (name, None if items is None else tuple(map(inner, items)), inner(value.element), value.frozen)
     if isinstance(value, Choice):
-        return ("choice", *map(inner, value.options))
+        return ("choice", value.origins, *map(inner, value.options))
     return (kind, *_parts(value, inner))
 
 

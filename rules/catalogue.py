@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from vllm_lint.analyzer.lifecycle import Stage
 from vllm_lint.analyzer.rule import Rule
+from vllm_lint.rules.compile_cache.incomplete_compute_hash import IncompleteComputeHash
+from vllm_lint.rules.compile_cache.machine_dependent_constant import MachineDependentConstant
+from vllm_lint.rules.compile_cache.pass_without_uuid import PassWithoutUuid
+from vllm_lint.rules.compile_cache.unhashed_config_field import UnhashedConfigField
+from vllm_lint.rules.compile_cache.unhashed_environment_variable import UnhashedEnvironmentVariable
 from vllm_lint.rules.cuda_graph.buffer_rebinding import BufferRebinding
 from vllm_lint.rules.cuda_graph.growable_buffer_captured import GrowableBufferCaptured
 from vllm_lint.rules.cuda_graph.host_sync_in_graph import HostSyncInGraph
@@ -111,6 +116,11 @@ RULES: tuple[type[Rule], ...] = (
     BufferRebinding,  # VL403
     TensorCachedOnHostState,  # VL404
     GrowableBufferCaptured,  # VL407
+    UnhashedEnvironmentVariable,  # VL501
+    UnhashedConfigField,  # VL502
+    IncompleteComputeHash,  # VL503
+    PassWithoutUuid,  # VL504
+    MachineDependentConstant,  # VL505
     EnvReadInGraph,  # VL601
     MutatedAttribute,  # VL602
     ForwardContextDecision,  # VL603

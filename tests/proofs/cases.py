@@ -53,6 +53,7 @@ class Claim:
     backend: str = "eager"
     break_id: str = ""
     before: Version | None = None
+    change: str = ""
 
     @classmethod
     def on_line(cls, line: str) -> Claim | None:
@@ -62,6 +63,8 @@ class Claim:
 
     @classmethod
     def parse(cls, text: str) -> Claim:
+        if found := re.fullmatch(r"stale artifact with (\S+=\S+)", text):
+            return cls("stale-artifact", change=found[1])
         if text in _PLAIN:
             return cls(_PLAIN[text])
         if found := re.fullmatch(r"graph break ?(GB\d+)?", text):
@@ -94,6 +97,8 @@ class Case:
     all_claims: tuple[Claim, ...]
     guards_harmless: bool
     trace_size: int
+    changes: tuple[str, ...]
+    """Settings that are tried for another graph under the same key."""
     arguments: tuple[str, ...]
     """What forward requires: floats of shape (n, 8), where the file's own inputs say nothing else."""
 
@@ -157,7 +162,10 @@ def _case(path: Path, node: ast.ClassDef, trace_size: int) -> Case:
     first = min(d.lineno for d in node.decorator_list)
     end = node.end_lineno or first
     arguments = _required_arguments(node)
-    return Case(path, node.name, first, end, claims, "Guards: harmless" in lines, trace_size, arguments)
+    changes = [line.removeprefix("Change:").strip() for line in lines if line.startswith("Change:")]
+    changes += [claim.change for claim in claims if claim.change]
+    harmless = "Guards: harmless" in lines
+    return Case(path, node.name, first, end, claims, harmless, trace_size, tuple(changes), arguments)
 
 
 def _can_be_imported(path: Path) -> bool:

@@ -24,7 +24,9 @@ def findings_in(folder: Path, *files: Path) -> tuple[Finding, ...]:
         Settings(paths=files or (folder,), base=folder, source_roots=(folder,), search_installed=False, jobs=1), RULES
     )
     assert not result.errors
-    return result.findings
+    # Code that shows something else may well read what the cache key does not hold.
+    is_about_key = folder.name.startswith("VL5")
+    return tuple(f for f in result.findings if is_about_key or not f.code.startswith("VL5"))
 
 
 def by_line(findings: tuple[Finding, ...]) -> dict[tuple[str, int], set[str]]:
@@ -65,8 +67,8 @@ def test_a_flagged_file_has_something_to_expect(folder: Path) -> None:
 @each_folder
 def test_findings_lead_from_an_argument_to_the_place(folder: Path) -> None:
     for finding in findings_in(folder):
-        if finding.promise is Promise.HONEST_OPERATORS:  # about a declaration, which no argument reaches
-            continue
+        if finding.promise is Promise.HONEST_OPERATORS or finding.code in ("VL503", "VL504"):
+            continue  # about a declaration, which no argument reaches
         assert finding.root is not None
         assert finding.confidence in (Confidence.HIGH, Confidence.MEDIUM)
         if finding.code in ("VL201", "VL202", "VL203", "VL204", "VL206"):
