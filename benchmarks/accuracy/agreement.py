@@ -100,7 +100,7 @@ def _told(joined: list[Finding], static: list[Finding]) -> Iterator[tuple[str, l
     predicted = {(f.code, f.path, f.line) for f in static}
     lists: dict[str, list[str]] = {"missed": [], "refuted": [], "confirmed": [], "undecided": []}
     for finding in joined:
-        name = finding.verdict or ""
+        name: str = finding.verdict or ""
         if name == "confirmed" and (finding.code, finding.path, finding.line) not in predicted:
             name = "missed"
         if name in lists:

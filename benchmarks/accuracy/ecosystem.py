@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from tests.install_vllm import VLLM, VLLM_VERSION
 from vllm_lint.analyzer.engine import Settings, check
@@ -52,7 +53,9 @@ def run(base: Path, record: Path, *, update: bool = False, jobs: int = 0) -> int
         print(f"{base} holds no package vllm", file=sys.stderr)
         return 2
     source = digest(base)
-    known = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {"source": "", "findings": {}}
+    known: dict[str, Any] = (
+        json.loads(record.read_text(encoding="utf-8")) if record.exists() else {"source": "", "findings": {}}
+    )
     if not update and known["source"] != source:
         print(f"{base} is not the source that {record.name} was recorded from: vLLM {VLLM_VERSION}", file=sys.stderr)
         return 2
@@ -60,7 +63,8 @@ def run(base: Path, record: Path, *, update: bool = False, jobs: int = 0) -> int
     for error in result.errors:
         print(f"error: {error.message}", file=sys.stderr)
     found = places(result.findings)
-    new, gone = difference(known["findings"], found), difference(found, known["findings"])
+    before: Places = known["findings"]
+    new, gone = difference(before, found), difference(found, before)
     for word, changed in (("new", new), ("gone", gone)):
         for code, where in changed.items():
             print(*(f"{word:4} {code} {place}" for place in where), sep="\n")

@@ -37,8 +37,8 @@ def _bad(rule: str, name: str, code: str, **more: str | tuple[str, ...]) -> Edit
     return Edit(name, code, finds=rule, **more)  # type: ignore[arg-type]
 
 
-def _good(rule: str, name: str, code: str, **more: str) -> Edit:
-    return Edit(name, code, looks_like=rule, **more)
+def _good(rule: str, name: str, code: str, top: str = "") -> Edit:
+    return Edit(name, code, looks_like=rule, top=top)
 
 
 _OPERATOR = "import torch.library\n\n\n@torch.library.custom_op('planted::plain', mutates_args=())\n"

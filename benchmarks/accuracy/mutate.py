@@ -159,7 +159,7 @@ def planted(text: str, pairs: Sequence[tuple[Site, Edit]]) -> tuple[str, list[tu
         first = function.body[1 if ast.get_docstring(function) is not None else 0]
         inserted.append((first.lineno - 1, number, _lines(edit.code, site, number, first.col_offset)))
         if edit.top:
-            at = min(n.lineno for n in (cls, *cls.decorator_list)) - 1
+            at = min([cls.lineno, *(d.lineno for d in cls.decorator_list)]) - 1
             inserted.append((at, number, _lines(edit.top, site, number, 0)))
         if edit.init:
             assert constructor is not None, f"{site.function} has no constructor of its own"
