@@ -111,6 +111,8 @@ class Conditions(Expressions):
             truths = {self.truth(o, node, frame, form, only_raises=only_raises) for o in value.options}
             if len(truths) == 1:
                 return truths.pop()
+        if (assumed := self._assumed(value)) is not None:
+            return assumed
         if isinstance(value, (Static, Choice)) or (isinstance(value, (Int, Float)) and not value.size.depends):
             self._note_decision(value, node, frame, form, only_raises=only_raises)
             return None
@@ -138,10 +140,14 @@ class Conditions(Expressions):
             return None if self.member(value.cls, "__bool__") or self.member(value.cls, "__len__") else True
         if isinstance(value, (Class, Function, Partial, Module, Method, Layer)):
             return True
-        if self.assumes and isinstance(value, Static):
-            field = value.label.rpartition(".")[2]
-            return next((truth for name, truth in self.assumes if name == field), None)
         return None
+
+    def _assumed(self, value: Value) -> bool | None:
+        """What `enable_if` of the root says of a field of the configuration."""
+        if not self.assumes or not isinstance(value, Static):
+            return None
+        field = value.label.rpartition(".")[2]
+        return next((truth for name, truth in self.assumes if name == field), None)
 
     def _note_decision(self, value: Value, node: Located, frame: Frame, form: str, *, only_raises: bool) -> None:
         """Note what decides that the cache key does not hold; where it only decides to raise, there is no graph."""

@@ -81,8 +81,8 @@ def rewrites(result: CheckResult, base: Path, stdin: tuple[str, bytes] | None = 
     for finding in result.findings:
         for fix in finding.fixes[:1]:
             if unsafe or fix.safety == "safe":
-                (path,) = {edit.span.path for edit in fix.edits}
-                by_file.setdefault(path, []).append(fix)
+                (name,) = {edit.span.path for edit in fix.edits}
+                by_file.setdefault(name, []).append(fix)
     found = Rewrites()
     for name, fixes in sorted(by_file.items()):
         path = Path(os.path.normpath(base / name))

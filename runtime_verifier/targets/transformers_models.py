@@ -128,7 +128,7 @@ def _sectioned(cls: Any) -> Any:
 
 def _counted(whole: JSON, small: JSON) -> JSON:
     """`whole` with the counts, lists and tables of `small`."""
-    chosen = {}
+    chosen: JSON = {}
     for key, value in small.items():
         known = whole.get(key)
         if isinstance(value, dict) and isinstance(known, dict):

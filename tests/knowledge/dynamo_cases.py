@@ -173,7 +173,7 @@ SINCE = {"re": "2.13", "copy of an object": "2.13", "hash(n)": "2.13", "is_expor
 
 def calls() -> Iterator[tuple[str, str, str, str]]:
     """What breaks the graph where it is called: its name and id in the tables, the call, and a forward around it."""
-    for kind, names in untraceable._BY_NAME.items():
+    for kind, names in untraceable.BY_NAME.items():
         for name, number in names.items():
             if name.startswith(tuple(ELSEWHERE)):
                 continue

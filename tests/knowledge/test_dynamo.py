@@ -93,7 +93,7 @@ def test_arithmetic_on_the_number_of_tokens(text: str, forwards: dict[str, Any],
 
 
 def test_every_name_of_the_tables_has_a_case() -> None:
-    names = {name for table in untraceable._BY_NAME.values() for name in table}
+    names = {name for table in untraceable.BY_NAME.values() for name in table}
     drawn = {name for name, _, _, _ in calls()}
     assert {name for name in names - drawn if not name.startswith(tuple(ELSEWHERE))} == set()
     assert SINCE.keys() <= LOOK_ALIKES.keys() | SIZES.keys()

@@ -53,7 +53,8 @@ def test_a_finding_in_its_line(tmp_path: Path, body: str, code: str, line: int) 
     SEEN = set()
     BUFFER = torch.zeros(8)
     """
-    findings = found(tmp_path, body, before=before)
+    # What the environment decides is also missing from the key of the compile cache.
+    findings = [f for f in found(tmp_path, body, before=before) if not f.code.startswith("VL5")]
     lines = (tmp_path / "model.py").read_text(encoding="utf-8").splitlines()
     first = lines.index(f"        {body.splitlines()[0]}") + 1
     assert [(f.code, f.line) for f in findings] == [(code, first + line)]
