@@ -39,7 +39,7 @@ CALLS = {
     def __init__(self, x): self.x = x
     @functools.cached_property
     def acted(self): return decide(self.x)""",
-        "A(x).acted",
+        "A(x).acted  # expect: VL108",
     ),
     "dictionary": ("acts = {'a': decide, 'b': torch.relu}", "acts['a'](x)"),
     "dictionary by configuration": ("acts = {'a': decide, 'b': torch.relu}", "acts[self.kind](x)"),

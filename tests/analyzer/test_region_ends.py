@@ -111,7 +111,7 @@ def test_where_regions_end(tmp_path: Path, text: str) -> None:
 
 
 def test_disabled_function(tmp_path: Path) -> None:
-    """What is in a disabled function is not traced; that it is called at all has a rule to come."""
+    """What is in a disabled function is not traced; that it is called at all is what is wrong."""
     text = """\
         @torch.compiler.disable
         def act(x):
@@ -126,7 +126,7 @@ def test_disabled_function(tmp_path: Path) -> None:
         @support_torch_compile
         class Model(nn.Module):
             def forward(self, x: torch.Tensor):
-                y = act(x) + other(x)
+                y = act(x) + other(x)  # expect: VL107
                 return x if x.shape[0] > 64 else -x  # expect: VL201
         """
     check_model(tmp_path, text)
