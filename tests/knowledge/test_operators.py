@@ -52,6 +52,10 @@ NOT_DRAWN = {
     "_check": "it returns nothing, and what it asks is a decision",
     "_check_is_size": "as `_check`",
     "cond": "it calls functions, which are followed as any other",
+    "utils.checkpoint.checkpoint": "as `cond`",
+    "__bool__": "it reads a number, as `bool()` does",
+    "__int__": "it reads a number, as `int()` does",
+    "__float__": "it reads a number, as `float()` does",
 }
 #: Operators whose values differ though they are said to be fixed, and why no decision follows from that.
 NOT_COMPARED = {
