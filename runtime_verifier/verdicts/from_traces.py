@@ -342,8 +342,13 @@ def _break(text: str, stack: tuple[Place, ...], what: str, rules: Mapping[str, R
 def _rule_about(number: str, said: str, rules: Mapping[str, RuleFacts]) -> RuleFacts | None:
     """The rule that a break is about: of those that name its id, the one whose subject is named, else the widest."""
     words = set(re.findall(r"[a-z]+", said.lower())) - _GENERAL_WORDS
-    candidates = [rule for rule in rules.values() if number in rule.graph_breaks]
-    return max(candidates, key=lambda r: (len(words & set(r.name.split("-"))), r.code == CALL), default=None)
+    if "warnings" in words:
+        words.add("logging")
+    candidates = {rule.code: rule for rule in rules.values() if number in rule.graph_breaks}
+    named = {code: len(words & set(rule.name.split("-"))) for code, rule in candidates.items()}
+    best = max(named, key=lambda code: (named[code], code == CALL), default="")
+    # Several rules name an id that says little; where none of their subjects is named, the id itself says most.
+    return candidates[best] if best == CALL or len(candidates) == 1 or named.get(best) else None
 
 
 def _break_id(text: str) -> str:

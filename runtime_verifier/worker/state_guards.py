@@ -20,8 +20,8 @@ STEP_FIELDS = frozenset(
 )
 _CONTEXT_FIELD = re.compile(r"\._forward_context\.(\w+)(.*)$")
 _ENVIRONMENT = re.compile(r"\.environ\b")
-#: A variable of a module or of an enclosing function, or an item of what it holds.
-_VARIABLE = re.compile(r"^G\[[^]]*\](\[[^]]*\])*$|\.cell_contents(\[[^]]*\])*$")
+#: A variable of this or another module or of an enclosing function, or an item of what it holds.
+_VARIABLE = re.compile(r"(^G\[[^]]*\]|^G\['__import_\w+'\]\.\w+|\.cell_contents)(\[[^]]*\])*$")
 _SIMPLE = (bool, int, float, complex, str, bytes, type(None))
 
 

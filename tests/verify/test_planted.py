@@ -61,7 +61,8 @@ def test_the_static_rules_predict_state_on_the_same_line(plant: Plant, tmp_path:
         (model,), plant.package.parent, stdin=(name, copy.read_bytes()), source_roots=(plant.package.parent,), jobs=1
     )
     found = {f.code for f in check(settings, RULES).findings if (f.path, f.line) == (name, line)}
-    assert found == set(plant.finds)
+    # What the environment decides is also missing from the key of the compile cache.
+    assert found - {"VL501"} == set(plant.finds)
 
 
 def test_the_plants_cover_every_promise_and_many_files() -> None:
