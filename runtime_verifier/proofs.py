@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from vllm_lint.runtime_verifier.outcomes import (
-    CaptureFailed,
     CheckLost,
     DataDependent,
     DishonestOperator,
@@ -37,7 +36,6 @@ PROOFS: dict[str, Callable[[Outcome], bool]] = {
     "graph-break": _is(GraphBreak, mode="backed"),
     "data-dependent": _is(DataDependent, mode="backed"),
     "specialized": _is(Specialized, mode="backed"),
-    "capture-failed": _is(CaptureFailed, mode="backed"),
     "decorator-error": _is(EagerFailed, stage="import"),
     # Silent: vLLM starts, and at another number of tokens the replay differs from eager.
     "wrong-answer": _is(WrongAnswer),

@@ -67,7 +67,7 @@ class MissingFake(Rule):
         name="missing-fake",
         promise=Promise.HONEST_OPERATORS,
         severity=Severity.ERROR,
-        proof="graph-break, capture-failed",
+        proof="graph-break",
         graph_breaks=("GB0090",),
     )
     events: ClassVar[tuple[type[Event], ...]] = (OperatorRegistered,)

@@ -36,7 +36,6 @@ _PLAIN = {
     "operator writes to an undeclared argument": "undeclared-mutation",
     "operator returns memory of an argument": "output-aliases-input",
     "operator's fake disagrees": "fake-disagrees",
-    "capture fails": "capture-failed",
     "state guard": "state-guard",
     "rebound": "rebound",
     "decorator raises": "decorator-error",

@@ -39,7 +39,6 @@ EXACT = {
     "check-lost",
     "replay-failed",
     "decorator-error",
-    "capture-failed",
     "undeclared-mutation",
     "output-aliases-input",
     "fake-disagrees",
