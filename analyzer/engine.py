@@ -183,6 +183,9 @@ def _without_collection() -> Iterator[None]:
         yield
     finally:
         if was_enabled:
+            # Into the oldest generation with all of it, which the next collection would otherwise go through.
+            gc.freeze()
+            gc.unfreeze()
             gc.enable()
 
 

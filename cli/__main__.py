@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from vllm_lint.cli.main import main
+from vllm_lint.cli.main import run
 
-main(prog_name="vllm-lint")
+run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 from typing import Any
@@ -108,3 +109,11 @@ class App(click.Group):
 @click.version_option(package_name="vllm-lint", prog_name="vllm-lint", message="%(prog)s %(version)s")
 def main() -> None:
     """Find model code that breaks vLLM's torch.compile contract."""
+
+
+def run() -> None:
+    """What the installed script calls: the program, in a process of its own."""
+    try:
+        main(prog_name="vllm-lint")
+    finally:
+        gc.freeze()  # the interpreter would search millions of objects for cycles before it ends
