@@ -158,9 +158,20 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         return (self.path, self.line, self.column, self.code)
 
 
+ErrorKind = Literal["rule", "fix", "target", "run"]
+"""What was not done, or not all of it: a rule crashed, a file was not fixed, a target not verified; or anything else
+that only costs time or detail."""
+
+
 class ToolError(msgspec.Struct, frozen=True):
     """Something that went wrong in the tool or its input and did not stop the run."""
 
     message: str
     path: str | None = None
     rule: str | None = None
+    kind: ErrorKind = "run"
+
+    @property
+    def fails(self) -> bool:
+        """Whether it makes the exit status 2: something that was asked for was not done."""
+        return self.kind in ("rule", "fix")

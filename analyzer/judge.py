@@ -38,7 +38,7 @@ class Judge:
                     self.merge([_finding(rule, event, report, root)])
             except Exception as error:  # noqa: BLE001  one broken rule does not stop the others
                 message = f"{type(error).__name__}: {error}"
-                self.errors.add(ToolError(message, path=event.span.path, rule=rule.meta.code))
+                self.errors.add(ToolError(message, path=event.span.path, rule=rule.meta.code, kind="rule"))
 
     def merge(self, findings: Iterable[Finding]) -> None:
         """Take in findings; of several about one thing in one place the most certain stays."""

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from vllm_lint.analyzer import engine
 from vllm_lint.analyzer.engine import CheckResult
 from vllm_lint.analyzer.findings import Finding, ToolError
 from vllm_lint.cli.changes import Changes
-from vllm_lint.cli.console import ColorMode, print_pieces
+from vllm_lint.cli.console import ColorMode, print_pieces, write_pieces
 from vllm_lint.cli.errors import EXIT_ERROR, EXIT_FINDINGS, EXIT_NOTHING, Failure
-from vllm_lint.cli.fixes import NOT_FIXED, rewrites, write
+from vllm_lint.cli.fixes import rewrites, write
 from vllm_lint.cli.options import Plan, configuration_options, make_plan
 from vllm_lint.cli.output.summary import checked_files, error_line, plural
 from vllm_lint.cli.report import Report, report_options
@@ -63,12 +64,15 @@ def command(
         raise Failure("--verify needs files, and cannot verify the path -")
     if is_fixed and is_diff:
         raise Failure("--fix and --diff exclude each other")
+    if is_diff:
+        _refuse_with_diff("output_format", "counts_only")
     if with_unsafe and not (is_fixed or is_diff):
         raise Failure("--unsafe-fixes goes with --fix or --diff")
     if is_fixed and stdin is not None:
         raise Failure("--fix needs files, and cannot write to the path -")
     if is_diff:
-        sys.exit(_show_diff(plan, diff_from, with_unsafe=with_unsafe))
+        status = _show_diff(plan, diff_from, output_file, with_unsafe=with_unsafe)
+        sys.exit(0 if exit_zero and status == EXIT_FINDINGS else status)
     report = Report(plan, output_file, color, counts_only=counts_only)
     result = _fixed(plan, diff_from, with_unsafe=with_unsafe) if is_fixed else checked(plan, diff_from)
     fails: Callable[[Finding], bool] = bool
@@ -80,7 +84,7 @@ def command(
         result, fails = verified(result, verifier, plan.settings.base), verifier.fails
     is_empty = not checked_files(result) and not result.findings
     report.write(result, is_empty=is_empty)
-    if any(error.rule or error.message.startswith(NOT_FIXED) for error in result.errors):
+    if any(error.fails for error in result.errors):
         sys.exit(EXIT_ERROR)
     if is_empty and plan.settings.force_exclude and result.files:
         sys.exit(0)  # every path is excluded, as was asked for
@@ -91,10 +95,21 @@ def command(
     sys.exit(EXIT_FINDINGS if any(map(fails, result.findings)) and not exit_zero else 0)
 
 
-def _show_diff(plan: Plan, diff_from: str | None, *, with_unsafe: bool) -> int:
-    """Print a diff of all fixes, and return the exit status: 1 if there are any."""
+def _refuse_with_diff(*names: str) -> None:
+    context = click.get_current_context()
+    for option in context.command.params:
+        if option.name in names and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
+            raise Failure(f"{option.opts[0]} and --diff exclude each other")
+
+
+def _show_diff(plan: Plan, diff_from: str | None, output_file: Path | None, *, with_unsafe: bool) -> int:
+    """Print a diff of all fixes, or write it to a file, and return the exit status: 1 if there are any."""
     found = rewrites(checked(plan, diff_from), plan.settings.base, plan.settings.stdin, unsafe=with_unsafe)
-    print_pieces(line for rewrite in found.files for line in rewrite.diff)
+    lines = (line for rewrite in found.files for line in rewrite.diff)
+    if output_file is None:
+        print_pieces(lines)
+    else:
+        write_pieces(lines, output_file)
     for error in found.errors:
         click.echo(f"vllm-lint: error: {error_line(error)}", err=True)
     click.echo(f"vllm-lint: would apply {_counted(found.applied, len(found.files))}", err=True)

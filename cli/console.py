@@ -14,6 +14,7 @@ import click
 
 from vllm_lint.analyzer.findings import Severity
 from vllm_lint.cli.errors import Failure, leave_closed_pipe
+from vllm_lint.cli.replacing import replace_file
 
 ColorMode = Literal["auto", "always", "never"]
 
@@ -97,21 +98,12 @@ def print_pieces(pieces: Iterable[str]) -> None:
 
 
 def write_pieces(pieces: Iterable[str], target: Path) -> None:
-    """Write a report as UTF-8 through a temporary file, so that `target` is never seen half-written.
+    """Write a report as UTF-8, in one step.
 
     Raises:
         Failure: the file cannot be written.
     """
-    data = "".join(f"{piece}\n" for piece in pieces).encode("utf-8", "backslashreplace")
-    # A device or a pipe (/dev/stdout) must be written to, not replaced.
-    replace = target.is_file() or not target.exists()
-    scratch = target.with_name(f".{target.name}.{os.getpid()}.tmp") if replace else target
     try:
-        scratch.write_bytes(data)
-        if replace:
-            scratch.replace(target)
+        replace_file(target, "".join(f"{piece}\n" for piece in pieces).encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise Failure(f"cannot write {target}: {error.strerror}") from error
-    finally:
-        if replace:
-            scratch.unlink(missing_ok=True)

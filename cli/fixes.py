@@ -6,7 +6,6 @@ import ast
 import difflib
 import io
 import os
-import shutil
 import tokenize
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,9 +14,8 @@ from pathlib import Path
 from vllm_lint.analyzer.engine import CheckResult
 from vllm_lint.analyzer.findings import Edit, Fix, Span, ToolError
 from vllm_lint.analyzer.source import SourceFile, os_reason, read_source
+from vllm_lint.cli.replacing import replace_file
 
-#: How the message begins where a file is left as it was.
-NOT_FIXED = "not fixed: "
 #: Start and end of what is replaced, counted in code points from the start of the text, and what comes in its place.
 _Change = tuple[int, int, str]
 
@@ -52,13 +50,7 @@ class Rewrite:
         if not isinstance(known, SourceFile) or known.digest != self.source.digest:
             raise OSError("it changed while it was being fixed")
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-        scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            scratch.write_bytes(self.text.encode(encoding))
-            shutil.copymode(path, scratch)
-            scratch.replace(path)
-        finally:
-            scratch.unlink(missing_ok=True)
+        replace_file(path, self.text.encode(encoding))
 
 
 @dataclass
@@ -88,20 +80,21 @@ def rewrites(result: CheckResult, base: Path, stdin: tuple[str, bytes] | None = 
         path = Path(os.path.normpath(base / name))
         source = read_source(path, name, stdin[1] if stdin else None)
         if not isinstance(source, SourceFile):
-            found.errors.append(ToolError(f"{NOT_FIXED}{source.reason}", path=name))
+            found.errors.append(_not_fixed(source.reason, name))
         elif source.digest != digests.get(name):
-            found.errors.append(ToolError(f"{NOT_FIXED}it changed since it was checked", path=name))
+            found.errors.append(_not_fixed("it changed since it was checked", name))
         else:
             rewrite = rewritten(source, fixes)
             if left := len(fixes) - rewrite.applied - rewrite.skipped:
-                found.errors.append(
-                    ToolError(
-                        f"{NOT_FIXED}{left} of {len(fixes)} fixes would leave something that is not Python", path=name
-                    )
-                )
+                reason = f"{left} of {len(fixes)} fixes would leave something that is not Python"
+                found.errors.append(_not_fixed(reason, name))
             if rewrite.applied:
                 found.files.append(rewrite)
     return found
+
+
+def _not_fixed(reason: str, name: str) -> ToolError:
+    return ToolError(f"not fixed: {reason}", path=name, kind="fix")
 
 
 def rewritten(source: SourceFile, fixes: Iterable[Fix]) -> Rewrite:
@@ -169,7 +162,7 @@ def write(found: Rewrites) -> Mapping[str, int]:
             rewrite.write()
         except OSError as error:
             reason = os_reason(error, rewrite.source.path)
-            found.errors.append(ToolError(f"{NOT_FIXED}{reason}", path=rewrite.source.name))
+            found.errors.append(_not_fixed(reason, rewrite.source.name))
         else:
             written[rewrite.source.name] = rewrite.applied
     return written

@@ -77,7 +77,7 @@ def command(
         reasons = [(job.target, reason) for job in run.jobs if (reason := run.reason(job))]
         result = CheckResult(
             tuple(f for f in found if is_wanted(f)),
-            tuple(ToolError(f"not verified: {reason}", path=target) for target, reason in reasons),
+            tuple(ToolError(f"not verified: {reason}", path=target, kind="target") for target, reason in reasons),
             tuple(FileReport(job.target, "reached", "") for job in run.jobs),
             (),
             0,

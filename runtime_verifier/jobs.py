@@ -42,12 +42,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     blame: bool = False
     """Whether to run more modes where a replay differs and no guard tells why."""
     backends: tuple[Backend, ...] = ("eager",)
-    reference: str | None = None
-    """A file whose class of the same name gives the eager results to compare with, where it returns any."""
+    reference: Job | None = None
+    """What gives the eager results to compare with, where it returns any; only what says how to build it counts."""
     folder: str = ""
     """Where to write the traces and the result; nowhere if empty."""
     overlay: dict[str, str] = {}
-    """Source files to read in place of others: path of the original to path of the replacement."""
+    """Source files to read in place of others: path of the original to path of the replacement. `path` names the
+    original."""
     timeout: float = 120.0
     """Seconds."""
     memory: int = 4 << 30

@@ -159,6 +159,24 @@ class ReplayFailed(msgspec.Struct, frozen=True, tag=True):
     message: str
 
 
+class Changed(msgspec.Struct, frozen=True, tag=True):
+    """Without compilation it does something else than the job that it is compared with (`Job.reference`).
+
+    `aspect` says in what: what it returns, the strides of that, what it writes to its inputs, or the state of the
+    module that both have.
+    """
+
+    aspect: Literal["output", "layout", "inputs", "state"]
+    sizes: tuple[int, ...]
+    detail: str
+
+
+class NotCompared(msgspec.Struct, frozen=True, tag=True):
+    """The job to compare with gives no results."""
+
+    message: str
+
+
 class EagerFailed(msgspec.Struct, frozen=True, tag=True):
     """The target cannot be built or does not run without compilation either, so there is no verdict."""
 
@@ -206,6 +224,8 @@ Outcome = Union[
     WrongAnswer,
     CheckLost,
     ReplayFailed,
+    Changed,
+    NotCompared,
     EagerFailed,
     CaptureFailed,
     Crashed,
@@ -231,6 +251,8 @@ class Part(msgspec.Struct, frozen=True):
     """The sizes of the dynamic dims at each size that was replayed: patches may be four times as many."""
     graphed: tuple[int, ...] = ()
     """Sizes at which a CUDA graph of the forward was captured and replayed."""
+    compared: tuple[int, ...] = ()
+    """Sizes at which its results were compared with those of another job."""
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -259,11 +281,12 @@ class Result(msgspec.Struct, frozen=True):
         """Whether the capture succeeded, holds for every size, and every replay agreed with eager.
 
         Guards and unbacked errors of the stricter passes do not count while the replay at the sizes where they fail
-        agrees with eager.
+        agrees with eager; of another job it is only the output that counts.
         """
         harmless = (ShapeGuard, RuntimeAssert, RangeViolated)
         return all(
             isinstance(o, harmless)
+            or (isinstance(o, Changed) and o.aspect != "output")
             or getattr(o, "mode", None) in ("oblivious", "strict", "unbacked", "shared-unbacked")
             for o in self.outcomes
         )

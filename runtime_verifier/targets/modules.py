@@ -50,8 +50,8 @@ def region(job: Job) -> Region:
             f"no argument of {job.target} is a tensor whose size is the number of tokens; say which one is with a "
             "shape such as x=n,64"
         )
-    context = getattr(holder, "step", surroundings.context)
-    return Region(job.target, module, dims, made.inputs, context, unbacked, made.hint)
+    step = getattr(holder, "step", None)
+    return Region(job.target, module, dims, made.inputs, surroundings.context, unbacked, made.hint, step)
 
 
 def find(job: Job) -> tuple[Any, ModuleType]:
@@ -63,7 +63,7 @@ def find(job: Job) -> tuple[Any, ModuleType]:
     if job.standins or importlib.util.find_spec("vllm") is None:
         standins.install()
     try:
-        holder = import_target(job.path, job.search)
+        holder = import_target(job.path, job.search, job.overlay)
     except Exception as error:  # user code may raise anything
         raise TargetError(EagerFailed("import", _import_error(error))) from error
     found: Any = holder

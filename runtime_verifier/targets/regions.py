@@ -34,7 +34,8 @@ class Region:
     """A forward that vLLM would compile.
 
     `inputs` gives the keyword arguments for a number of tokens, fresh tensors with equal values every time, and raises
-    NotReached where there are none; `context` is entered around every call. `unbacked` holds the dims that vLLM marks
+    NotReached where there are none; `context` is entered around every call, or `step` where there is one, which changes
+    what a step may change. `unbacked` holds the dims that vLLM marks
     as unbacked in every mode (`mark_unbacked_dims`). `made` says what inputs were made up, in the form of a shape hint.
     """
 
@@ -45,6 +46,11 @@ class Region:
     context: Callable[[int], AbstractContextManager[object]] = nullcontext
     unbacked: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     made: str = ""
+    step: Callable[[int], AbstractContextManager[object]] | None = None
+
+    def around(self, tokens: int) -> AbstractContextManager[object]:
+        """What a call with so many tokens is made within."""
+        return (self.step or self.context)(tokens)
 
     def dim_sizes(self, tokens: int) -> dict[str, int]:
         """The sizes of the dynamic dims with `tokens` tokens, by name; raises NotReached as `inputs` does."""

@@ -107,7 +107,7 @@ def capture(
     torch._dynamo.reset()
     inputs = region.inputs(tokens)
     mark(inputs, region, mode)
-    with region.context(tokens):
+    with region.around(tokens):
         return (
             _all_breaks(region, inputs)
             if mode == "breaks"

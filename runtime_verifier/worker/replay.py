@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +25,9 @@ ROUNDING: dict[Backend, float] = {"inductor": 1e-3, "cudagraph": 1e-3}
 
 
 @dataclass
-class _Difference:
+class Difference:
+    """One place where two results differ."""
+
     detail: str
     amount: float | None = None
     scale: float | None = None
@@ -65,8 +67,8 @@ def replay(
             continue
         compared.append(n)
         start.restore()
-        with region.context(n):
-            with _eager():
+        with region.around(n):
+            with eagerly():
                 expected = _run(region.forward, region.module, given)
             start.restore()
             actual = _run(call, region.module, again)
@@ -75,7 +77,7 @@ def replay(
                 lost.add(n, line_of(expected))
         elif isinstance(actual, Exception):
             failed.add(n, line_of(actual))
-        elif difference := _compare(expected, actual, "", ROUNDING.get(backend, 0.0)):
+        elif difference := compare(expected, actual, "", ROUNDING.get(backend, 0.0)):
             wrong.add(n, difference.detail, difference.amount, difference.scale)
         if isinstance(actual, NotCaptured) or is_lost():  # then no other size can be run
             break
@@ -92,35 +94,15 @@ def replay(
 def eager_outcome(region: Region, tokens: int) -> tuple[Writes, Exception | None]:
     """Run forward without compilation: where it binds attributes to tensors, and what it raises."""
     inputs = region.inputs(tokens)
-    with region.context(tokens), _eager(), watched(region.module) as writes:
+    with region.around(tokens), eagerly(), watched(region.module) as writes:
         outcome = _run(region.forward, None, inputs)
     return writes, outcome if isinstance(outcome, Exception) else None
 
 
-def _eager() -> AbstractContextManager[object]:
+def eagerly() -> AbstractContextManager[object]:
     """Single operators that vLLM or the model compiles by themselves run as they are written."""
     stance: AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
     return stance
-
-
-def compare_eager(
-    module: torch.nn.Module, other: torch.nn.Module, inputs: Callable[[int], Mapping[str, Any]], sizes: Sequence[int]
-) -> Iterator[Outcome]:
-    """Compare two modules in eager, where `other` returns; a repair keeps what the code did."""
-    wrong = _Tally()
-    for n in sizes:
-        expected = _run(other.forward, None, inputs(n))
-        actual = _run(module.forward, None, inputs(n))
-        if not isinstance(expected, Exception):
-            difference = (
-                _Difference(line_of(actual))
-                if isinstance(actual, Exception)
-                else _compare(expected["output"], actual["output"], "output")
-            )
-            if difference:
-                wrong.add(n, f"repair: {difference.detail}", difference.amount, difference.scale)
-    if wrong.sizes:
-        yield WrongAnswer("eager", tuple(wrong.sizes), wrong.amount, wrong.detail, wrong.scale)
 
 
 def _run(call: Callable[..., Any], module: torch.nn.Module | None, inputs: Mapping[str, Any]) -> Any:
@@ -133,27 +115,30 @@ def _run(call: Callable[..., Any], module: torch.nn.Module | None, inputs: Mappi
     return {"output": plain(output), "inputs": plain(dict(inputs)), "state": state(module) if module else {}}
 
 
-def _compare(expected: Any, actual: Any, where: str, rounding: float = 0.0) -> _Difference | None:
+def compare(expected: Any, actual: Any, where: str, rounding: float = 0.0) -> Difference | None:
+    """The first difference between two results, whose name is `where`; None if there is none."""
     if isinstance(expected, torch.Tensor) and isinstance(actual, torch.Tensor):
         return _compare_tensors(expected, actual, where, rounding)
     if isinstance(expected, dict) and isinstance(actual, dict):
         if expected.keys() != actual.keys():
-            return _Difference(f"{where}: other keys")
+            return Difference(f"{where}: other keys")
         parts = ((f"{where}.{k}".lstrip("."), expected[k], actual[k]) for k in expected)
-        return next((d for name, e, a in parts if (d := _compare(e, a, name, rounding))), None)
+        return next((d for name, e, a in parts if (d := compare(e, a, name, rounding))), None)
     if isinstance(expected, list) and isinstance(actual, list):
         if len(expected) != len(actual):
-            return _Difference(f"{where}: {len(actual)} items instead of {len(expected)}")
+            return Difference(f"{where}: {len(actual)} items instead of {len(expected)}")
         pairs = enumerate(zip(expected, actual, strict=True))
-        return next((d for i, (e, a) in pairs if (d := _compare(e, a, f"{where}[{i}]", rounding))), None)
+        return next((d for i, (e, a) in pairs if (d := compare(e, a, f"{where}[{i}]", rounding))), None)
     if isinstance(expected, (bool, int, float, str, type(None))) and expected != actual:
-        return _Difference(f"{where}: {actual!r} instead of {expected!r}")
+        return Difference(f"{where}: {actual!r} instead of {expected!r}")
     return None
 
 
-def _compare_tensors(expected: torch.Tensor, actual: torch.Tensor, where: str, rounding: float) -> _Difference | None:
-    if expected.shape != actual.shape or expected.dtype != actual.dtype:
-        return _Difference(f"{where}: {_kind(actual)} instead of {_kind(expected)}")
+def _compare_tensors(expected: torch.Tensor, actual: torch.Tensor, where: str, rounding: float) -> Difference | None:
+    if (expected.shape, expected.dtype, expected.layout) != (actual.shape, actual.dtype, actual.layout):
+        return Difference(f"{where}: {_kind(actual)} instead of {_kind(expected)}")
+    if expected.layout is not torch.strided:
+        expected, actual = expected.to_dense(), actual.to_dense()
     if expected.is_floating_point() or expected.is_complex():
         relative = RELATIVE if expected.dtype in (torch.float32, torch.float64) else COARSE
         absolute = max(ABSOLUTE, rounding * _largest(expected)) if rounding else ABSOLUTE
@@ -164,7 +149,7 @@ def _compare_tensors(expected: torch.Tensor, actual: torch.Tensor, where: str, r
         return None
     else:
         amount = float((expected.double() - actual.double()).abs().max())
-    return _Difference(f"{where}: values differ", amount, _largest(expected))
+    return Difference(f"{where}: values differ", amount, _largest(expected))
 
 
 def _largest(tensor: torch.Tensor) -> float:
@@ -172,4 +157,5 @@ def _largest(tensor: torch.Tensor) -> float:
 
 
 def _kind(tensor: torch.Tensor) -> str:
-    return f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"
+    layout = "" if tensor.layout is torch.strided else f"{str(tensor.layout).removeprefix('torch.')} "
+    return f"{layout}{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"

@@ -20,6 +20,7 @@ from vllm_lint.runtime_verifier.outcomes import (
     EagerFailed,
     GraphBreak,
     Mode,
+    NotCompared,
     Outcome,
     OutOfMemory,
     Part,
@@ -34,7 +35,8 @@ from vllm_lint.runtime_verifier.verdicts.target_evidence import RESULT
 from vllm_lint.runtime_verifier.worker import devices, overlay
 from vllm_lint.runtime_verifier.worker.capture import Capture, capture
 from vllm_lint.runtime_verifier.worker.cuda_graphs import COMPILER, CudaGraphs
-from vllm_lint.runtime_verifier.worker.replay import compare_eager, eager_outcome, replay
+from vllm_lint.runtime_verifier.worker.reference import Answers, answers, answers_of, differences
+from vllm_lint.runtime_verifier.worker.replay import eager_outcome, replay
 from vllm_lint.runtime_verifier.worker.snapshot import Snapshot, Writes, bindings, rebound
 from vllm_lint.runtime_verifier.worker.trace_writer import write_trace
 
@@ -50,9 +52,11 @@ def run(job: Job) -> Result:
         Path(job.folder).mkdir(parents=True, exist_ok=True)
     try:
         _clear_new_memory()
-        with torch.no_grad(), overlay.installed(job.overlay):
-            for region in regions(job):
-                parts.append(_Work(job, region, len(parts)).part())
+        with torch.no_grad():
+            expected = answers_of(job.reference, _sizes(job)) if job.reference is not None else None
+            with overlay.installed(job.overlay):
+                for region in regions(job):
+                    parts.append(_Work(job, region, len(parts), expected).part())
     except TargetError as error:
         whole = (error.outcome,)
     except (MemoryError, RuntimeError) as error:
@@ -79,8 +83,10 @@ def run(job: Job) -> Result:
 class _Work:
     """The passes over one region."""
 
-    def __init__(self, job: Job, region: Region, number: int) -> None:
+    def __init__(self, job: Job, region: Region, number: int, expected: list[Answers] | str | None) -> None:
         self._job, self._region, self._number = job, region, number
+        self._expected = expected
+        self._compared: tuple[int, ...] = ()
         self._start = Snapshot(region.module)
         self._logs: dict[Mode, str] = {}
         self._replayed: set[int] = set()
@@ -92,10 +98,21 @@ class _Work:
         outcomes = tuple(dict.fromkeys(self._outcomes()))
         dims = {n: tuple(sorted({*self._region.dim_sizes(n).values()})) for n in sorted(self._replayed)}
         replayed, graphed = tuple(sorted(self._replayed)), tuple(sorted(self._graphed))
-        return Part(self._region.name, self._region.place, outcomes, replayed, self._logs, self._units, dims, graphed)
+        return Part(
+            self._region.name,
+            self._region.place,
+            outcomes,
+            replayed,
+            self._logs,
+            self._units,
+            dims,
+            graphed,
+            self._compared,
+        )
 
     def _outcomes(self) -> Iterator[Outcome]:
         job, region = self._job, self._region
+        yield from self._comparison()
         self._trace_size, writes, failure = self._first_eager()
         if failure is not None:
             if _is_out_of_memory(failure):
@@ -115,10 +132,19 @@ class _Work:
             for mode in _modes_to_blame(found, job.modes):
                 found += self._pass(mode, "eager", writes)
         yield from found
-        if job.reference is not None:
-            self._start.restore()
-            (other,) = regions(msgspec.structs.replace(job, path=job.reference))
-            yield from compare_eager(region.module, other.module, other.inputs, self._sizes([]))
+
+    def _comparison(self) -> Iterator[Outcome]:
+        """With the eager results of another job."""
+        if self._expected is None:
+            return
+        if isinstance(self._expected, str):
+            yield NotCompared(self._expected)
+            return
+        expected = self._expected[self._number] if self._number < len(self._expected) else {}
+        actual = answers(self._region, _sizes(self._job), expected)
+        self._compared = tuple(n for n in actual if isinstance(expected.get(n), dict))
+        yield from differences(expected, actual)
+        self._start.restore()
 
     def _first_eager(self) -> tuple[int, Writes, Exception | None]:
         """Run without compilation at the size to capture, or else at the largest other size where that succeeds."""
@@ -170,6 +196,10 @@ class _Work:
         guards = (o for o in outcomes if isinstance(o, ShapeGuard))
         extra = {g.fails_at[0] for g in guards if g.fails_at and not set(sizes) & set(g.fails_at)}
         return tuple(sorted({*sizes, *extra}))
+
+
+def _sizes(job: Job) -> tuple[int, ...]:
+    return tuple(sorted({job.trace_size, *job.sizes}))
 
 
 def _modes_to_blame(outcomes: list[Outcome], done: tuple[Mode, ...]) -> Iterator[Mode]:

@@ -168,7 +168,7 @@ def result(*findings: Finding, errors: tuple[ToolError, ...] = (), suppressed: i
 
 def everything() -> CheckResult:
     """One of each."""
-    error = ToolError("crashed: KeyError: 'x'", path="model.py", rule="VL205")
+    error = ToolError("crashed: KeyError: 'x'", path="model.py", rule="VL205", kind="rule")
     findings = (unreadable(), finding(), across_files(), multiline(), wide_characters())
     return result(*findings, errors=(error,), suppressed=2)
 

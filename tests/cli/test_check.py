@@ -38,7 +38,7 @@ def test_a_path_named_like_a_command_needs_a_dot(program: Program) -> None:
         (samples.result(), (), 0),
         (samples.result(samples.finding()), (), 1),
         (samples.result(samples.finding()), ("--exit-zero",), 0),
-        (samples.result(errors=(ToolError("crashed", rule="VL201"),)), ("--exit-zero",), 2),
+        (samples.result(errors=(ToolError("crashed", rule="VL201", kind="rule"),)), ("--exit-zero",), 2),
         (samples.result(samples.finding(), errors=(ToolError("going on without a cache"),)), (), 1),
         (samples.result(files=0), (), 3),
     ],

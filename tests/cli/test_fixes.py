@@ -35,7 +35,7 @@ def model(*lines: str) -> str:
 
 
 def run(folder: Path, *arguments: str, stdin: bytes = b"") -> Result:
-    options = ("--isolated", "--no-cache", "--output-format", "concise")
+    options = ("--isolated", "--no-cache")
     return CliRunner().invoke(main, ["check", *options, *arguments, str(folder)], input=stdin)
 
 
@@ -146,6 +146,16 @@ def test_diff_writes_nothing_and_says_by_its_status_that_there_is_something(tmp_
     assert (run(path, "--diff").exit_code, run(path, "--diff").stdout) == (0, "")
 
 
+def test_a_diff_goes_to_the_file_that_is_asked_for(tmp_path: Path) -> None:
+    path, out = tmp_path / "model.py", tmp_path / "fixes.patch"
+    path.write_text(model("print(x.shape)"))
+    result = run(path, "--diff", "--output-file", str(out), "--exit-zero")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "+        if not torch.compiler.is_compiling():\n" in out.read_text()
+    result = run(path, "--diff", "--output-file", str(tmp_path / "none" / "fixes.patch"))
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+
+
 def test_diff_of_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     result = run(Path("-"), "--diff", "--stdin-filename", "m.py", stdin=model("print(x)").encode())
@@ -157,6 +167,8 @@ def test_diff_of_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     [
         (("--fix", "--diff"), "--fix and --diff exclude each other"),
         (("--unsafe-fixes",), "--unsafe-fixes goes with --fix or --diff"),
+        (("--diff", "--output-format", "json"), "--output-format and --diff exclude each other"),
+        (("--diff", "--statistics"), "--statistics and --diff exclude each other"),
     ],
 )
 def test_options_that_do_not_go_together(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:

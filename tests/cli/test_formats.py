@@ -62,7 +62,8 @@ def test_json_has_exactly_the_documented_fields(tmp_path: Path) -> None:
     assert [step["line"] for step in branch["steps"]] == [9, 11, 12]
     assert document["findings"][0]["root"] is None
     assert document["findings"][4]["fixes"][0]["edits"][0]["replacement"] == "positions"
-    assert document["errors"] == [{"message": "crashed: KeyError: 'x'", "path": "model.py", "rule": "VL205"}]
+    crash = {"message": "crashed: KeyError: 'x'", "path": "model.py", "rule": "VL205", "kind": "rule"}
+    assert document["errors"] == [crash]
     assert document["summary"] == {
         "files": 2,
         "roots": 1,

@@ -124,12 +124,20 @@ class Case:
             path=str(self.path),
             target=self.name,
             standins=True,
-            shape=" ".join(f"{name}=n,8:float32" for name in self.arguments),
+            shape=self._shape,
             trace_size=self.trace_size,
             modes=("backed", "unbacked", "breaks") if kind == "flagged" else ("backed", "unbacked"),
             backends=("eager", *sorted({c.backend for c in self.claims} - {"eager"})),  # type: ignore[arg-type]
-            reference=str(flagged) if kind == "repaired" and _can_be_imported(flagged) else None,
+            reference=self.reference(flagged) if kind == "repaired" and _can_be_imported(flagged) else None,
         )
+
+    def reference(self, path: Path) -> Job:
+        """The case of the same name in another file, to compare eager results with."""
+        return Job(path=str(path), target=self.name, standins=True, shape=self._shape, trace_size=self.trace_size)
+
+    @property
+    def _shape(self) -> str:
+        return " ".join(f"{name}=n,8:float32" for name in self.arguments)
 
 
 @functools.cache

@@ -69,7 +69,7 @@ def test_applying_fixes_twice_changes_nothing(rule: type[Rule], folder: Path) ->
 def test_fixed_cases_are_captured_and_equal_eager(rule: type[Rule], folder: Path, pool: Pool) -> None:
     path, _ = flagged_before(rule.meta.code)
     _, cases = repaired(rule.meta.code, folder)
-    jobs = [msgspec.structs.replace(c.job, modes=("backed",), sizes=SIZES, reference=str(path)) for c in cases]
+    jobs = [msgspec.structs.replace(c.job, modes=("backed",), sizes=SIZES, reference=c.reference(path)) for c in cases]
     for case, future in [(case, pool.submit(job)) for case, job in zip(cases, jobs, strict=True)]:
         result = future.result()
         assert result.clean, (case.name, result.outcomes)
