@@ -15,6 +15,8 @@ from vllm_lint.runtime_verifier.proofs import PROOFS
 from vllm_lint.runtime_verifier.versions import NEWEST_TORCH, Version, parsed
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
+#: What an older torch does with a case that a newer one breaks at.
+CAPTURED = "captured"
 _AT_SIZES = {
     "wrong at": WrongAnswer,
     "check lost at": CheckLost,
@@ -39,6 +41,7 @@ _PLAIN = {
     "state guard": "state-guard",
     "rebound": "rebound",
     "decorator raises": "decorator-error",
+    CAPTURED: CAPTURED,
 }
 
 
