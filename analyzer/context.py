@@ -201,8 +201,9 @@ class Context:
             self.emit(LibraryCall, *place, name="torch.cond.write", text=self.text(node, frame))
 
     def conditionally(self, *, active: bool = True) -> AbstractContextManager[None]:
-        """Interpret an arm of a condition that is not decided; counts within one function.
+        """Interpret an arm of a condition that is not decided.
 
+        It counts within one function; what happens in a call under it is told as conditional by whoever calls.
         Whether configuration decides it or the captured batch: the capture traces one arm, and this may be the other.
         """
         return _Condition(self) if active else _NOTHING

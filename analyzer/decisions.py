@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from vllm_lint.analyzer.context import Context, Frame
 from vllm_lint.analyzer.events import (
     DataDecision,
+    EnvironmentRead,
     Event,
     HostSync,
     InputsCombined,
@@ -15,7 +17,9 @@ from vllm_lint.analyzer.events import (
     SizeSpecialization,
     TensorTruth,
     UnboundedSize,
+    UnhashedInfluence,
 )
+from vllm_lint.analyzer.findings import Confidence
 from vllm_lint.analyzer.sizes import Condition, Size
 from vllm_lint.analyzer.source import Located
 from vllm_lint.analyzer.values import (
@@ -71,11 +75,24 @@ def emit_data(context: Context, node: Located, frame: Frame, value: Value, form:
 
 
 def without_decided(events: Iterable[Event]) -> Iterator[Event]:
-    """`events` without the reads of data that lead to a decision, which stops the capture."""
+    """`events` without what another one of them says as well.
+
+    That is a read of data that leads to a decision, which stops the capture, and what a read of the environment in
+    compiled code decides.
+    """
     told = list(events)
+    reads = {e.span for e in told if isinstance(e, EnvironmentRead)}
+    twice = [e for e in told if isinstance(e, UnhashedInfluence) and e.origin.read in reads]
+    decisive_reads = {e.origin.read for e in twice if e.origin.certain and e.confidence is Confidence.HIGH}
     decisive = [e for e in told if isinstance(e, UnboundedSize) or (isinstance(e, DataDecision) and e.form != "assert")]
     decided = {s.span for e in decisive for s in e.steps}
-    return (e for e in told if not isinstance(e, HostSync) or e.span not in decided)
+    for event in told:
+        if isinstance(event, EnvironmentRead):
+            yield replace(event, decides=event.span in decisive_reads)
+        elif isinstance(event, UnhashedInfluence) and event.origin.read in reads:
+            continue
+        elif not isinstance(event, HostSync) or event.span not in decided:
+            yield event
 
 
 def emit_tensor(context: Context, node: Located, frame: Frame, value: Tensor, form: str) -> None:

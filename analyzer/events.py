@@ -215,9 +215,13 @@ class StateChange(RegionEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class EnvironmentRead(RegionEvent):
-    """A read of the environment. `variable` is empty where the name is not known."""
+    """A read of the environment. `variable` is empty where the name is not known.
+
+    `decides` means that the value is sure to decide what is compiled, and not to be in the key of the compile cache.
+    """
 
     variable: str
+    decides: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

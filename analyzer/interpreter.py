@@ -571,10 +571,10 @@ class Interpreter(Objects):
             if isinstance(result, Unknown) and not result.tainted:
                 result = self._declared_result(function, args)
         finally:
+            self.conditions, self.asserting, self.immaterial, self.deciding = modes
             self.world.recordings[key] = (self._end_recording(outer), since)
             self.world.running.discard(key)
             self.world.depth -= 1
-            self.conditions, self.asserting, self.immaterial, self.deciding = modes
             if construction is not None:
                 construction.unsure = unsure
         self.world.results[key] = result
@@ -724,7 +724,7 @@ class Interpreter(Objects):
         part.questions |= self.project.shared.touched
         self.recording, touched = outer
         self.project.shared.touched = touched | part.questions
-        self.recording.join(part)
+        self.recording.join(part, conditional=self.conditions > 0)
         return part
 
     def _call_step(self, function: Function, node: Located, frame: Frame) -> Step | None:
@@ -741,7 +741,12 @@ class Interpreter(Objects):
         self.project.shared.touched |= recording.questions
         self.recording.functions |= recording.functions
         self.recording.unresolved |= recording.unresolved
-        fresh = [(e, path) for i, (e, path) in recording.events.items() if i not in self.recording.events]
+        above = self.conditions > 0
+        fresh = [
+            (event, path, above or conditional)
+            for event, path, conditional in recording.events.values()
+            if self.recording.is_news(event, conditional=above or conditional)
+        ]
         if not fresh:
             return
         counted = sorted(values, key=lambda v: not isinstance(v, (Int, Bool)))
@@ -750,9 +755,10 @@ class Interpreter(Objects):
         step = self._call_step(function, node, frame)
         if step is not None and all(s.span != step.span for _, s in outside):
             outside = (*outside, (next(clock), step))
-        for event, path in fresh:
+        for event, path, conditional in fresh:
             inside = sorted((s for s in path if s[0] > since), key=lambda s: s[0])
-            self.recording.add(event, (*outside, *((next(clock), s) for _, s in inside)))
+            steps = (*outside, *((next(clock), s) for _, s in inside))
+            self.recording.add(event, steps, conditional=conditional)
 
     def start_root(self, budget: int = _BUDGET) -> None:
         """Begin to record what one root reaches, in so many calls; results are kept."""

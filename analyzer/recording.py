@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from vllm_lint.analyzer.events import Event
+from vllm_lint.analyzer.events import Event, RegionEvent
 from vllm_lint.analyzer.findings import Step
 
 #: Steps with the tick of the clock at which they were taken.
@@ -21,30 +21,41 @@ class Recording:
     """Sets are kept as bit masks: they are joined at every call.
 
     `functions` and `unresolved` are bits of the interpreter's tables, `questions` of the project's. `events` maps the
-    identity of an event to the event, without steps, and to the path on which it was seen first.
+    identity of an event to the event, without steps, to the path on which it was seen first, and to whether a call on
+    that path stands under a condition that is not decided. One that leads there in any case counts before all others.
     """
 
     functions: int = 0
     unresolved: int = 0
     questions: int = 0
-    events: dict[int, tuple[Event, Path]] = field(default_factory=dict)
+    events: dict[int, tuple[Event, Path, bool]] = field(default_factory=dict)
 
-    def add(self, event: Event, path: Path) -> None:
-        """Record an event, unless it was seen before."""
-        self.events.setdefault(id(event), (event, path))
+    def is_news(self, event: Event, *, conditional: bool) -> bool:
+        """Whether an event was not seen before, or only under a condition that this time does not stand above it."""
+        known = self.events.get(id(event))
+        return known is None or (known[2] and not conditional)
 
-    def join(self, other: Recording) -> None:
-        """Take over what happened in a part."""
+    def add(self, event: Event, path: Path, *, conditional: bool = False) -> None:
+        """Record an event, if it is news."""
+        if self.is_news(event, conditional=conditional):
+            self.events[id(event)] = (event, path, conditional)
+
+    def join(self, other: Recording, *, conditional: bool = False) -> None:
+        """Take over what happened in a part; `conditional` if the part may not be traced."""
         self.functions |= other.functions
         self.unresolved |= other.unresolved
         self.questions |= other.questions
-        for key, seen in other.events.items():
-            self.events.setdefault(key, seen)
+        for event, path, was_conditional in other.events.values():
+            self.add(event, path, conditional=was_conditional or conditional)
 
     def told(self) -> Iterator[Event]:
         """The events with their steps, in the order in which they were seen."""
-        for event, path in self.events.values():
-            yield replace(event, steps=tuple(step for _, step in sorted(path, key=lambda s: s[0])))
+        for event, path, conditional in self.events.values():
+            steps = tuple(step for _, step in sorted(path, key=lambda s: s[0]))
+            if conditional and isinstance(event, RegionEvent):
+                yield replace(event, steps=steps, conditional=True)
+            else:
+                yield replace(event, steps=steps)
 
 
 class Table:

@@ -168,6 +168,21 @@ BY_NAME: dict[Kind, dict[str, str]] = {
     "numpy": {f"numpy.{name}": "GB0294" for name in _NUMPY},
 }
 
+#: Members of packages above that are traced: errors, plain objects, and what Python keeps once it was asked for.
+# fmt: off
+TRACED = frozenset((
+    "ctypes.ARRAY", "ctypes.ArgumentError", "ctypes.LibraryLoader", "json.JSONEncoder", "logging.BufferingFormatter",
+    "logging.Filter", "logging.Formatter", "logging.Logger", "logging.LoggerAdapter", "logging.captureWarnings",
+    "logging.getLevelName", "logging.getLevelNamesMapping", "logging.getLogRecordFactory", "logging.getLoggerClass",
+    "logging.setLogRecordFactory", "logging.setLoggerClass", "pickle.PickleError", "pickle.PicklingError",
+    "pickle.UnpicklingError", "subprocess.CalledProcessError", "subprocess.CompletedProcess",
+    "subprocess.SubprocessError", "subprocess.TimeoutExpired", "tempfile.gettempdir", "tempfile.gettempdirb",
+    "tempfile.gettempprefix", "tempfile.gettempprefixb", "time.struct_time", "traceback.StackSummary",
+    "traceback.clear_frames", "traceback.format_exc", "traceback.format_list", "traceback.walk_stack",
+    "traceback.walk_tb", "uuid.UUID", "zlib.error",
+))
+# fmt: on
+
 #: Names that the interpreter reports where what is done to them matters, not the call alone.
 BY_USE: dict[Kind, dict[str, str]] = {
     "output": {"builtins.print": "GB0059", "builtins.open": "GB0059", "builtins.input": "GB0059"},
@@ -292,6 +307,8 @@ def holds_parameters(layer: str, options: Mapping[str, object]) -> bool:
 
 def kind_of(name: str) -> Kind | None:
     """Which rule an event's name belongs to; None if it is not known to break the graph."""
+    if name in TRACED:
+        return None
     found = _KINDS.get(name)
     while found is None and "." in name:
         name = name.rpartition(".")[0]
@@ -301,6 +318,8 @@ def kind_of(name: str) -> Kind | None:
 
 def breaks_when_called(name: str) -> bool:
     """Whether calling `name` breaks the graph, whatever it is given."""
+    if name in TRACED:
+        return False
     known = name in _CALLED
     while not known and "." in name:
         name = name.rpartition(".")[0]

@@ -18,12 +18,13 @@ class UnhashedEnvironmentVariable(InfluenceRule):
 
     A read of `os.environ`, `os.getenv`, `vllm.envs` or a plugin's own `envs` module whose value reaches compiled code,
     where a branch asks for it, it chooses what is called, or it becomes a constant of the graph. The read may stand in
-    compiled code, in the constructor of a compiled module, in a helper, or at the top level of a module. The last
-    steps of the finding say what it decides, and where vLLM leaves it out.
+    the constructor of a compiled module, in a helper, or at the top level of a module; that of `vllm.envs` in compiled
+    code as well. The last steps of the finding say what it decides, and where vLLM leaves it out.
 
-    It does not flag variables that vLLM hashes (all of `vllm.envs` but those that `compile_factors` ignores), variables
-    that only decide to raise or to log while the model is built, `RANK` and `LOCAL_RANK` (each rank has a folder of its
-    own in the cache), and Inductor's own `TORCHINDUCTOR_` variables.
+    A read of the environment in compiled code itself is VL601, which says both. It does not flag variables that vLLM
+    hashes (all of `vllm.envs` but those that `compile_factors` ignores), variables that only decide to raise or to log
+    while the model is built, `RANK` and `LOCAL_RANK` (each rank has a folder of its own in the cache), and Inductor's
+    own `TORCHINDUCTOR_` variables.
 
     ## Why it matters
 

@@ -20,7 +20,11 @@ class EnvReadInGraph(Rule):
     reads the environment anew for each access (a module-level `__getattr__`).
 
     It does not flag `vllm.envs`: vLLM fixes those variables when its workers start, and has them in the key of its
-    compile cache. Nor does it flag what is read while a module is imported or a model is built.
+    compile cache. What is read while a module is imported or a model is built is the matter of VL501, which says
+    nothing of reads in compiled code.
+
+    It is an error where the value decides what is compiled and the key of the compile cache does not hold it, else a
+    warning.
 
     ## Why it matters
 
@@ -40,13 +44,13 @@ class EnvReadInGraph(Rule):
 
     ## Use instead
 
-    Read it while the model is built. Where it may differ from start to start, have it in the configuration, which is
-    part of the key of the compile cache.
+    Take it from the configuration, which is part of the key of the compile cache; a plugin's own options belong in
+    `additional_config`.
 
     ```python
-    def __init__(self) -> None:
+    def __init__(self, vllm_config: VllmConfig) -> None:
         super().__init__()
-        self.scales_inputs = bool(os.getenv("SCALE_INPUTS"))
+        self.scales_inputs = bool(vllm_config.additional_config.get("scale_inputs", False))
     ```
 
     ## Fix safety
@@ -76,6 +80,6 @@ class EnvReadInGraph(Rule):
         yield judged(
             event,
             f"`{event.text}` reads {name} once, during the capture; graph and compile cache keep what it was then",
-            "read it in `__init__`, or take it from the configuration",
-            self.meta.severity,
+            "take it from the configuration, such as `additional_config`, which is hashed",
+            Severity.ERROR if event.decides else self.meta.severity,
         )

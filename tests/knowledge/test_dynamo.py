@@ -14,6 +14,7 @@ import torch
 
 from tests.knowledge import capturing
 from tests.knowledge.dynamo_cases import ELSEWHERE, LOOK_ALIKES, SINCE, SIZES, calls
+from tests.knowledge.members import NEWER, members
 from vllm_lint.analyzer import untraceable
 from vllm_lint.analyzer.engine import Settings, check
 from vllm_lint.analyzer.lifecycle import holds_for
@@ -97,6 +98,20 @@ def test_every_name_of_the_tables_has_a_case() -> None:
     drawn = {name for name, _, _, _ in calls()}
     assert {name for name in names - drawn if not name.startswith(tuple(ELSEWHERE))} == set()
     assert SINCE.keys() <= LOOK_ALIKES.keys() | SIZES.keys()
+
+
+def test_members_of_packages_break_the_graph_but_for_those_that_are_traced(tmp_path: Path) -> None:
+    called = dict(members())
+    assert [name for name, call in called.items() if call is None] == []
+    assert {n for n in untraceable.TRACED - called.keys() if n not in NEWER} == set()
+    bodies = {f"forward_{i}": f"y = {call}\nreturn x * 2" for i, call in enumerate(called.values())}
+    module = capturing.module_of(tmp_path, bodies)
+    outcomes = {name: capturing.outcome(getattr(module, f"forward_{i}")) for i, name in enumerate(called)}
+    assert BAD_ARGUMENTS not in outcomes.values()
+    traced = {name for name, outcome in outcomes.items() if outcome in ("captured", "guarded")}
+    assert traced <= untraceable.TRACED
+    if holds_for(">=2.13", torch.__version__):
+        assert traced == untraceable.TRACED & called.keys()
 
 
 def test_a_case_that_is_traced_is_noticed(tmp_path: Path) -> None:

@@ -166,3 +166,35 @@ def test_arguments_that_are_not_marked(
 ) -> None:
     findings = found(tmp_path, "return x * 2, y.to(x.dtype)", f"x: torch.Tensor, {argument}", decorator)
     assert [finding.confidence for finding in findings if finding.code == "VL205"] == [confidence] * bool(confidence)
+
+
+CALLS = """
+import time
+def stamp(x):
+    return x * time.time()
+def twice(x):
+    return stamp(stamp(x))
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "severity"),
+    [
+        ("return stamp(x)", Severity.ERROR),
+        ("if self.traced:\n    x = stamp(x)\nreturn x", Severity.WARNING),
+        ("if self.traced:\n    x = twice(x)\nreturn x", Severity.WARNING),
+        ("return twice(x) if self.traced else x", Severity.WARNING),
+        ("if self.traced:\n    x = stamp(x)\nreturn stamp(x)", Severity.ERROR),
+        ("x = stamp(x)\nif self.traced:\n    x = stamp(x)\nreturn x", Severity.ERROR),
+        ("if self.traced:\n    x = twice(x)\nreturn twice(x)", Severity.ERROR),
+        ("if self.traced:\n    x = twice(x)\nreturn stamp(x)", Severity.ERROR),
+    ],
+)
+def test_what_is_called_under_a_condition_is_as_conditional_as_the_call(
+    tmp_path: Path, body: str, severity: Severity
+) -> None:
+    (finding,) = found(tmp_path, body, before=CALLS)
+    certain = severity is Severity.ERROR
+    assert (finding.code, finding.severity) == ("VL105", severity)
+    assert finding.confidence is (Confidence.HIGH if certain else Confidence.MEDIUM)
+    assert ("a condition decides" in finding.message) is not certain

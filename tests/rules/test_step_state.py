@@ -115,3 +115,41 @@ class M(nn.Module):
         (tmp_path / "model.py").write_text(source.format(condition=condition), encoding="utf-8")
         result = check(Settings(paths=(tmp_path,), base=tmp_path, search_installed=False, jobs=1), RULES)
         assert codes(list(result.findings)) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("return x * 2 if os.environ.get('FAST') else x", ("VL601", Severity.ERROR)),
+        ("return x * 2 if fast() and self.fast else x", ("VL601", Severity.ERROR)),
+        ("mode = os.getenv('FAST')\nreturn x", ("VL601", Severity.WARNING)),
+        ("return x * 2 if os.getenv('VLLM_HASHED') else x", ("VL601", Severity.WARNING)),
+        ("if self.other:\n    x = x * 2 if os.getenv('FAST') else x\nreturn x", ("VL601", Severity.WARNING)),
+        ("return x * 2 if self.fast else x", ("VL501", Severity.ERROR)),
+    ],
+)
+def test_one_finding_tells_of_a_read_of_the_environment(
+    tmp_path: Path, body: str, expected: tuple[str, Severity]
+) -> None:
+    before = """
+    import os
+    def fast():
+        return os.getenv("FAST") == "1"
+    class Built(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fast = fast()
+    """
+    (tmp_path / "vllm").mkdir()
+    (tmp_path / "vllm" / "__init__.py").touch()
+    (tmp_path / "vllm" / "envs.py").write_text(ENVS)
+    (finding,) = found(tmp_path, body, before=before, bases="Built")
+    assert (finding.code, finding.severity) == expected
+
+
+ENVS = """
+import os
+environment_variables = {"VLLM_HASHED": lambda: os.getenv("VLLM_HASHED")}
+def compile_factors():
+    return {name: getter() for name, getter in environment_variables.items()}
+"""

@@ -78,3 +78,16 @@ def test_what_a_gpu_was_seen_to_capture_breaks_nothing(tmp_path: Path, body: str
 def test_a_handler_around_an_operation_is_a_warning(tmp_path: Path) -> None:
     (finding,) = found(tmp_path, "try:\n    return x * 2\nexcept RuntimeError:\n    return x")
     assert (finding.code, finding.severity) == ("VL112", Severity.WARNING)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("name = tempfile.gettempdir()\nreturn x", []),
+        ("tempfile.mkdtemp()\nreturn x", ["VL105"]),
+        ("encoder = json.JSONEncoder()\nreturn x", []),
+        ("level = logging.getLevelName(20)\nreturn x", []),
+    ],
+)
+def test_members_of_a_package_that_are_traced_break_nothing(tmp_path: Path, body: str, expected: list[str]) -> None:
+    assert codes(found(tmp_path, body, before="import json, tempfile\n")) == expected
