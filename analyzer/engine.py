@@ -17,6 +17,7 @@ from vllm_lint.analyzer.facts import FileFacts, RootReport
 from vllm_lint.analyzer.findings import Finding, Promise, ToolError
 from vllm_lint.analyzer.judge import Judge
 from vllm_lint.analyzer.memory import Memory
+from vllm_lint.analyzer.profile import Profile, spent_on
 from vllm_lint.analyzer.project import Project
 from vllm_lint.analyzer.questions import Disk
 from vllm_lint.analyzer.rule import Rule
@@ -51,6 +52,8 @@ class Settings:
     """Where facts are kept between runs; None for no cache."""
     jobs: int = 0
     """Worker processes; 0 chooses by the number of processors and the work."""
+    profile: Profile | None = None
+    """Takes what the time is spent on; in one process, whatever `jobs` says."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +91,13 @@ def check(settings: Settings, rules: Sequence[type[Rule]]) -> CheckResult:
     Raises:
         FileNotFoundError: one of the paths does not exist.
     """
-    found = discovery.discover(settings)
+    with spent_on(settings.profile, "stage", "find files"):
+        found = discovery.discover(settings)
     files: list[tuple[Path, bytes | None]] = [(path, None) for path in found.files]
     if settings.stdin is not None:
         name, data = settings.stdin
         files.append((Path(os.path.normpath(settings.base / name)), data))
-    judge = Judge(rules)
+    judge = Judge(rules, settings.profile)
     for problem in found.problems:
         judge.add(problem, None)
     with closing(Cache(settings.cache_dir if Memory.can_serve(settings, rules) else None)) as cache:
@@ -102,7 +106,8 @@ def check(settings: Settings, rules: Sequence[type[Rule]]) -> CheckResult:
     names = {fact.path for fact in facts}
     for fact in facts:
         judge.merge(fact.findings)
-    findings, suppressed = _suppress(settings, judge, facts, rules)
+    with spent_on(settings.profile, "stage", "suppressions"):
+        findings, suppressed = _suppress(settings, judge, facts, rules)
     reports = [_file_report(fact, reached) for fact in facts]
     reports += [
         FileReport(discovery.display_name(path, settings.base), "excluded", reason) for path, reason in found.excluded
@@ -129,13 +134,15 @@ def _recall_or_examine(
     project = _project(settings, paths, Memory.disk(cache, settings))
     if not cache.is_open:
         return _examine(settings, rules, files, paths, project)
-    memory = Memory(cache, settings, rules, paths, project)
-    recalled = {path: memory.recall(path) for path in paths}
+    with spent_on(settings.profile, "stage", "read the cache"):
+        memory = Memory(cache, settings, rules, paths, project)
+        recalled = {path: memory.recall(path) for path in paths}
     stale = [(path, data) for path, data in files if recalled[path] is None]
     examined = _examine(settings, rules, stale, paths, project)
-    for fact in examined:
-        memory.keep(fact)
-    memory.keep_disk()
+    with spent_on(settings.profile, "stage", "write the cache"):
+        for fact in examined:
+            memory.keep(fact)
+        memory.keep_disk()
     return sorted((*filter(None, recalled.values()), *examined), key=lambda fact: fact.path)
 
 
@@ -149,12 +156,16 @@ def _examine(
     """Examine `files`, some of `paths`, in as many processes as are worth while."""
     if not files:
         return []
-    from vllm_lint.analyzer.worker import Worker  # with the interpreter, which most of the start-up time would go to
+    with spent_on(settings.profile, "stage", "start"):
+        from vllm_lint.analyzer.worker import Worker  # with the interpreter, which most of the start-up would go to
 
     worker = Worker(settings, rules, paths, project)
     jobs = min(settings.jobs or min(os.cpu_count() or 1, len(files) // _FILES_PER_JOB), len(files))
+    if settings.profile is not None:
+        jobs = 1
     with _without_collection():
-        worker.read(files)
+        with spent_on(settings.profile, "stage", "read files"):
+            worker.read(files)
         if jobs <= 1 or not hasattr(os, "fork"):
             return worker.examine([path for path, _ in files])
         return _examine_together(worker, [path for path, _ in files], jobs)
@@ -196,6 +207,7 @@ def _project(settings: Settings, paths: list[Path], disk: Disk) -> Project:
         search_installed=settings.search_installed,
         base=settings.base,
         disk=disk,
+        profile=settings.profile,
     )
 
 

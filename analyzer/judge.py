@@ -8,13 +8,15 @@ import msgspec
 
 from vllm_lint.analyzer.events import Event
 from vllm_lint.analyzer.findings import Confidence, Contract, Finding, Fix, Root, ToolError
+from vllm_lint.analyzer.profile import Profile, spent_on
 from vllm_lint.analyzer.rule import Report, Rule
 
 
 class Judge:
     """Asks each rule about the events that it wants to hear of."""
 
-    def __init__(self, rules: Sequence[type[Rule]]) -> None:
+    def __init__(self, rules: Sequence[type[Rule]], profile: Profile | None = None) -> None:
+        self._profile = profile
         self._listeners: dict[type[Event], list[Rule]] = {}
         for rule in rules:
             instance = rule()
@@ -34,8 +36,8 @@ class Judge:
             if severity is None:
                 continue
             try:
-                for report in rule.check(event):
-                    self.merge([_finding(rule, event, report, root)])
+                with spent_on(self._profile, "rule", rule.meta.code):
+                    self.merge([_finding(rule, event, report, root) for report in rule.check(event)])
             except Exception as error:  # noqa: BLE001  one broken rule does not stop the others
                 message = f"{type(error).__name__}: {error}"
                 self.errors.add(ToolError(message, path=event.span.path, rule=rule.meta.code, kind="rule"))

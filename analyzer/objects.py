@@ -11,6 +11,7 @@ from vllm_lint.analyzer.construction import Construction
 from vllm_lint.analyzer.context import Frame
 from vllm_lint.analyzer.findings import Contract
 from vllm_lint.analyzer.index import ClassInfo, FunctionInfo
+from vllm_lint.analyzer.profile import spent_on
 from vllm_lint.analyzer.project import Project
 from vllm_lint.analyzer.recording import Recording
 from vllm_lint.analyzer.statements import Statements
@@ -250,7 +251,7 @@ class Objects(Statements):
         """The attributes of the objects that are built from `blueprint`; None while these are being worked out."""
 
         def build() -> Outcome | None:
-            with self.apart(World()) as world:
+            with spent_on(self.project.profile, "stage", "build objects"), self.apart(World()) as world:
                 instance = self._adopted(blueprint.model)
                 instance.settle({})
                 self._construct(instance)

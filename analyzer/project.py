@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vllm_lint.analyzer.discovery import display_name
 from vllm_lint.analyzer.index import ClassInfo, ModuleInfo, index_module
+from vllm_lint.analyzer.profile import Profile, spent_on
 from vllm_lint.analyzer.questions import Disk, digest_of_answers, module_answer, python_files, text_answer
 from vllm_lint.analyzer.sharing import Shared
 from vllm_lint.analyzer.source import SourceFile, read_source
@@ -27,8 +28,10 @@ class Project:
         search_installed: bool,
         base: Path,
         disk: Disk,
+        profile: Profile | None = None,
     ) -> None:
         """`base` is what findings name paths relative to."""
+        self.profile = profile
         files = list(files)
         self._base = base
         self.disk = disk
@@ -181,9 +184,10 @@ class Project:
         """Base name to the classes that name it."""
         if top not in self._subclass_names:
             found = self._subclass_names[top] = {}
-            for path in python_files(str(top)):
-                for base, name in self.disk.headers(path):
-                    found.setdefault(base, []).append((Path(path), name))
+            with spent_on(self.profile, "stage", "look for subclasses"):
+                for path in python_files(str(top)):
+                    for base, name in self.disk.headers(path):
+                        found.setdefault(base, []).append((Path(path), name))
         return self._subclass_names[top]
 
     def _load(self, name: str, path: Path) -> ModuleInfo | None:
@@ -194,15 +198,19 @@ class Project:
     def _index(self, name: str, path: Path) -> ModuleInfo | None:
         source = self._sources.get(path)
         if source is None:
-            read = read_source(path, self.display(path))
+            with spent_on(self.profile, "stage", "read files"):
+                read = read_source(path, self.display(path))
             if not isinstance(read, SourceFile):
                 self._digests[path] = self.disk.digest(str(path))
                 return None
             source = self._sources[path] = read
         self._digests[path] = source.digest
-        if source.problem is not None:
+        with spent_on(self.profile, "stage", "parse"):
+            problem = source.problem
+        if problem is not None:
             return None
-        return index_module(name, source, is_package=path.name == "__init__.py")
+        with spent_on(self.profile, "stage", "index"):
+            return index_module(name, source, is_package=path.name == "__init__.py")
 
 
 def _no_bases(cls: ClassInfo) -> list[ClassInfo | str]:

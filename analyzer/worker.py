@@ -16,6 +16,7 @@ from vllm_lint.analyzer.findings import Root, Span, ToolError
 from vllm_lint.analyzer.index import FunctionInfo
 from vllm_lint.analyzer.interpreter import Interpreter
 from vllm_lint.analyzer.judge import Judge
+from vllm_lint.analyzer.profile import spent_on
 from vllm_lint.analyzer.project import Project
 from vllm_lint.analyzer.questions import digest_of_answers
 from vllm_lint.analyzer.rule import Rule
@@ -76,18 +77,21 @@ class Worker:
         return [self._examine(path, *self._read[path]) for path in paths]
 
     def _examine(self, path: Path, facts: FileFacts, source: SourceFile | FileProblem) -> FileFacts:
-        self._judge = Judge(self._rules)
+        self._judge = Judge(self._rules, self._settings.profile)
         self._root = None
         self._project.shared.touched = 0
         self._interpreter.world = World()  # what its roots assign to objects is for no other file to see
-        problem = source if isinstance(source, FileProblem) else source.problem
+        with spent_on(self._settings.profile, "stage", "parse"):
+            problem = source if isinstance(source, FileProblem) else source.problem
         if problem is not None:
             facts.unreadable = problem.reason
             self._hear(problem)
         elif isinstance(source, SourceFile):
             facts.has_suppressions = worth_a_look(source.text)
-            self._examine_roots(facts, path)
-            self._examine_declarations(facts, path, source.text)
+            with spent_on(self._settings.profile, "stage", "find compiled roots"):
+                self._examine_roots(facts, path)
+            with spent_on(self._settings.profile, "stage", "declarations outside of compiled code"):
+                self._examine_declarations(facts, path, source.text)
         self._examine_declared(facts, path)
         facts.findings = self._judge.findings()
         facts.errors += sorted(self._judge.errors, key=lambda e: e.message)
@@ -139,7 +143,8 @@ class Worker:
         if compiled.event is not None:
             self._hear(compiled.event)
         try:
-            roots.enter(self._interpreter, compiled)
+            with spent_on(self._settings.profile, "root", compiled.root.name):
+                roots.enter(self._interpreter, compiled)
         except RecursionError:
             fact.errors.append(ToolError(f"gave up on {compiled.root.name}: it nests too deeply", path=fact.path))
         recording = self._interpreter.recording

@@ -14,12 +14,14 @@ from click.core import ParameterSource
 from vllm_lint.analyzer import engine
 from vllm_lint.analyzer.engine import CheckResult
 from vllm_lint.analyzer.findings import Finding, ToolError
+from vllm_lint.analyzer.profile import Profile, spent_on
 from vllm_lint.cli.changes import Changes
 from vllm_lint.cli.console import ColorMode, print_pieces, write_pieces
 from vllm_lint.cli.errors import EXIT_ERROR, EXIT_FINDINGS, EXIT_NOTHING, Failure
 from vllm_lint.cli.fixes import rewrites, write
 from vllm_lint.cli.options import Plan, configuration_options, make_plan
 from vllm_lint.cli.output.summary import checked_files, error_line, plural
+from vllm_lint.cli.output.timing import peak_memory, table
 from vllm_lint.cli.report import Report, report_options
 from vllm_lint.cli.selection import FileIgnores
 from vllm_lint.cli.verification_options import Given, verification_options
@@ -37,6 +39,7 @@ _MAX_PASSES = 10
 @click.option("--unsafe-fixes", "with_unsafe", is_flag=True, help="With --fix or --diff: unsafe fixes as well.")
 @click.option("--diff", "is_diff", is_flag=True, help="Show what fixes would change in place of the findings.")
 @click.option("--diff-from", metavar="REF", help="Only findings on lines, or with paths, that changed since a git REF.")
+@click.option("--profile", "is_profiled", is_flag=True, help="Show on stderr what the time is spent on.")
 @click.option("--stdin-filename", metavar="NAME", help="Name of the file that stdin (the path -) holds.")
 @configuration_options
 def command(
@@ -51,17 +54,21 @@ def command(
     with_unsafe: bool,
     is_diff: bool,
     diff_from: str | None,
+    is_profiled: bool,
     stdin_filename: str | None,
     color: ColorMode,
     **options: Any,
 ) -> None:
     """Check files and folders; the current folder if no path is given, stdin if it is `-`."""
     stdin = _read_stdin(paths, stdin_filename)
-    plan = make_plan(paths or (".",), stdin=stdin, **options)
+    profile = Profile() if is_profiled else None
+    plan = make_plan(paths or (".",), stdin=stdin, profile=profile, **options)
     if not is_verified and given.names:
         raise Failure(f"{given.names[0]} goes with --verify")
     if is_verified and stdin is not None:
         raise Failure("--verify needs files, and cannot verify the path -")
+    if is_profiled and (is_verified or is_fixed or is_diff):
+        raise Failure("--profile is about a check alone, without --verify, --fix and --diff")
     if is_fixed and is_diff:
         raise Failure("--fix and --diff exclude each other")
     if is_diff:
@@ -83,7 +90,11 @@ def command(
         verifier = Verifier(given, plan.loaded, plan.settings.jobs)
         result, fails = verified(result, verifier, plan.settings.base), verifier.fails
     is_empty = not checked_files(result) and not result.findings
-    report.write(result, is_empty=is_empty)
+    with spent_on(profile, "stage", "write the report"):
+        report.write(result, is_empty=is_empty)
+    if profile is not None:
+        for line in table(profile, peak_memory()):
+            click.echo(line, err=True)
     if any(error.fails for error in result.errors):
         sys.exit(EXIT_ERROR)
     if is_empty and plan.settings.force_exclude and result.files:

@@ -11,6 +11,7 @@ import click
 
 from vllm_lint.analyzer.engine import Settings
 from vllm_lint.analyzer.findings import Confidence
+from vllm_lint.analyzer.profile import Profile
 from vllm_lint.analyzer.rule import Rule
 from vllm_lint.cli.configuration import Loaded, load
 from vllm_lint.cli.errors import Failure
@@ -92,6 +93,7 @@ def make_plan(
     jobs: int,
     output_format: str | None = None,
     stdin: tuple[str, bytes] | None = None,
+    profile: Profile | None = None,
 ) -> Plan:
     """Merge options and configuration into what the engine takes.
 
@@ -128,6 +130,7 @@ def make_plan(
         stdin=stdin,
         cache_dir=None if no_cache else loaded.cache_folder,
         jobs=jobs,
+        profile=profile,
     )
     # Opt-in, and selected here rather than by its code.
     reason = ("suppression-without-reason",) if values.require_suppression_reason else ()
