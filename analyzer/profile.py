@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal
@@ -18,7 +18,7 @@ class Profile:
         self._clock = clock
         self._inner: list[float] = []
         """For each thing that is going on, the time that others took inside it."""
-        self.seconds: Counter[tuple[Kind, str]] = Counter()
+        self.seconds: defaultdict[tuple[Kind, str], float] = defaultdict(float)
 
     @contextmanager
     def spent_on(self, kind: Kind, name: str) -> Iterator[None]:
@@ -35,7 +35,8 @@ class Profile:
 
     def of(self, kind: Kind) -> list[tuple[str, float]]:
         """Names and seconds of one kind, the longest first."""
-        return [(name, seconds) for (its_kind, name), seconds in self.seconds.most_common() if its_kind == kind]
+        found = [(name, seconds) for (its_kind, name), seconds in self.seconds.items() if its_kind == kind]
+        return sorted(found, key=lambda row: -row[1])
 
 
 def spent_on(profile: Profile | None, kind: Kind, name: str) -> AbstractContextManager[None]:
