@@ -155,6 +155,12 @@ def names_in(node: ast.expr) -> frozenset[str]:
     return frozenset(found | {":="} if any(isinstance(n, ast.NamedExpr) for n in walked) else found)
 
 
+@lru_cache(maxsize=64)
+def nodes_of(tree: ast.Module) -> tuple[ast.AST, ...]:
+    """All nodes of a module, kept for the few of which this is asked again and again."""
+    return tuple(ast.walk(tree))
+
+
 def walk_function(node: FunctionNode) -> Iterator[ast.AST]:
     """All nodes of a function's own body, without those of functions and classes defined in it."""
     stack: list[ast.AST] = [node.body] if isinstance(node, ast.Lambda) else list(node.body)

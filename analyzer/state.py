@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from vllm_lint.analyzer import state_syntax as syntax
 from vllm_lint.analyzer.events import EnvironmentRead, StateChange, StateHandedOver, StepDecision
 from vllm_lint.analyzer.findings import Span
-from vllm_lint.analyzer.index import FunctionInfo, FunctionNode, ModuleInfo, walk_function
+from vllm_lint.analyzer.index import FunctionInfo, FunctionNode, ModuleInfo, nodes_of, walk_function
 from vllm_lint.analyzer.source import Located
 from vllm_lint.analyzer.values import (
     Class,
@@ -250,7 +250,7 @@ def _report(context: Context, target: _Target, node: ast.expr, frame: Frame, *, 
 
 def _place_of_read(read: Located, module: ModuleInfo, changed: Located, changed_in: ModuleInfo) -> Span:
     """Where what was read is looked at: of `position = self.position` not before it is changed, or used."""
-    for node in ast.walk(module.source.tree):
+    for node in nodes_of(module.source.tree):
         if isinstance(node, ast.Assign) and node.value is read and isinstance(node.targets[0], ast.Name):
             return changed_in.source.span(changed)
     return module.source.span(read)

@@ -9,7 +9,7 @@ import ast
 from collections.abc import Iterable, Iterator
 from typing import TypeGuard
 
-from vllm_lint.analyzer.index import FunctionNode, walk_function
+from vllm_lint.analyzer.index import FunctionNode, nodes_of, walk_function
 
 #: What is asked of a tensor without looking at its data.
 _METADATA = {"shape", "size", "dtype", "device", "ndim", "dim", "numel"}
@@ -34,7 +34,7 @@ def statement_of(function: FunctionNode | None, node: ast.AST) -> ast.stmt | Non
 
 def loads(statement: ast.AST) -> Iterator[ast.expr]:
     """The names and attributes that are read in `statement`."""
-    for node in ast.walk(statement):
+    for node in nodes_of(statement) if isinstance(statement, ast.Module) else ast.walk(statement):
         if isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, ast.Load):
             yield node
 
@@ -79,7 +79,7 @@ def restores(function: FunctionNode, place: ast.expr) -> bool:
 
 def questions_about(read: object, tree: ast.Module) -> Iterator[tuple[ast.If, FunctionNode]]:
     """Where a function of `tree` asks by `read` whether something was set up, which a function that it calls does."""
-    for function in ast.walk(tree):
+    for function in nodes_of(tree):
         if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
             for node in walk_function(function):
                 if isinstance(node, ast.If) and (node.test.operand if _is_not(node.test) else node.test) is read:
