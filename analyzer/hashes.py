@@ -35,7 +35,9 @@ def fields_of(context: Context, cls: ClassInfo) -> dict[str, ClassInfo]:
     for base in reversed(context.project.linearization(cls)):
         if not isinstance(base, str):
             for name, annotation in base.annotations.items():
-                if ast.unparse(annotation).partition("[")[0].rpartition(".")[2] not in ("ClassVar", "InitVar"):
+                # Without what is in the brackets, which may be a Literal of many words.
+                head = annotation.value if isinstance(annotation, ast.Subscript) else annotation
+                if ast.unparse(head).rpartition(".")[2] not in ("ClassVar", "InitVar"):
                     found[name] = base
     return found
 

@@ -214,7 +214,7 @@ class Interpreter(Objects):
             value = self.evaluate(binding.value, frame)
             for index in binding.path:
                 value = self.item(value, index)
-        return _settled(value, f"{frame.module.name}:{ast.unparse(binding.value)[:40]}")
+        return _settled(value, binding.value, frame.module)
 
     def imported(self, binding: Import) -> Value:
         """The value of an import."""
@@ -819,15 +819,12 @@ def _superseded(values: list[Value]) -> list[Value]:
     return values
 
 
-def _settled(value: Value, label: str) -> Value:
+def _settled(value: Value, node: ast.expr, module: ModuleInfo) -> Value:
     """What a module-level value is taken for: fixed at capture, as guards on globals are dropped.
 
     An empty container is a registry that others fill.
     """
-    if isinstance(value, Unknown) and not value.tainted:
-        return Static(label)
-    if isinstance(value, (Sequence, Mapping)):
-        if value.items is not None and not value.items:
-            return Static(label)
-        return replace(value, frozen=True)
-    return value
+    is_registry = isinstance(value, (Sequence, Mapping)) and value.items is not None and not value.items
+    if is_registry or (isinstance(value, Unknown) and not value.tainted):
+        return Static(f"{module.name}:{ast.unparse(node)[:40]}")
+    return replace(value, frozen=True) if isinstance(value, (Sequence, Mapping)) else value
