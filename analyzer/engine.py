@@ -200,6 +200,24 @@ def _without_collection() -> Iterator[None]:
             gc.enable()
 
 
+def program(settings: Settings) -> Project:
+    """The program that `check` would check, for those who want to know more about it.
+
+    Raises:
+        FileNotFoundError: one of the paths does not exist.
+    """
+    files = discovery.discover(settings).files
+    stdin = None
+    if settings.stdin is not None:
+        name, data = settings.stdin
+        path = Path(os.path.normpath(settings.base / name))
+        files, stdin = [*files, path], read_source(path, name, data)
+    project = _project(settings, files, Memory.disk(Cache(None), settings))
+    if isinstance(stdin, SourceFile):
+        project.add_source(stdin.path, stdin)
+    return project
+
+
 def _project(settings: Settings, paths: list[Path], disk: Disk) -> Project:
     return Project(
         paths,

@@ -115,7 +115,8 @@ def _refuse_with_diff(*names: str) -> None:
 
 def _show_diff(plan: Plan, diff_from: str | None, output_file: Path | None, *, with_unsafe: bool) -> int:
     """Print a diff of all fixes, or write it to a file, and return the exit status: 1 if there are any."""
-    found = rewrites(checked(plan, diff_from), plan.settings.base, plan.settings.stdin, unsafe=with_unsafe)
+    result = _fixable(plan, checked(plan, diff_from), with_unsafe=with_unsafe)
+    found = rewrites(result, plan.settings.base, plan.settings.stdin, unsafe=with_unsafe)
     lines = (line for rewrite in found.files for line in rewrite.diff)
     if output_file is None:
         print_pieces(lines)
@@ -133,7 +134,7 @@ def _fixed(plan: Plan, diff_from: str | None, *, with_unsafe: bool) -> CheckResu
     errors: dict[ToolError, None] = {}
     for _ in range(_MAX_PASSES):
         result = checked(plan, diff_from)
-        found = rewrites(result, plan.settings.base, unsafe=with_unsafe)
+        found = rewrites(_fixable(plan, result, with_unsafe=with_unsafe), plan.settings.base, unsafe=with_unsafe)
         written = write(found)
         errors.update(dict.fromkeys(found.errors))
         for path, count in written.items():
@@ -144,6 +145,15 @@ def _fixed(plan: Plan, diff_from: str | None, *, with_unsafe: bool) -> CheckResu
         result = checked(plan, diff_from)
     click.echo(f"vllm-lint: applied {_counted(sum(applied.values()), len(applied))}", err=True)
     return replace(result, errors=(*result.errors, *errors))
+
+
+def _fixable(plan: Plan, result: CheckResult, *, with_unsafe: bool) -> CheckResult:
+    """The result with the fixes that are worked out on demand, if unsafe ones are wanted."""
+    if not with_unsafe:
+        return result
+    from vllm_lint.cli.wrappers import with_wrappers
+
+    return with_wrappers(plan, result)
 
 
 def _counted(fixes: int, files: int) -> str:

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("analyzer", "rules", "runtime_verifier", "cli")
+PACKAGES = ("analyzer", "rewriter", "rules", "runtime_verifier", "cli")
 SCRIPTS = ("tests", "benchmarks", "docs")
 #: What the tests import and the wheel does not bring.
 TEST_NEEDS = ("mypy", "pytest", "hypothesis", "packaging", "types-jsonschema", "types-PyYAML")
