@@ -206,12 +206,13 @@ def program(settings: Settings) -> Project:
     Raises:
         FileNotFoundError: one of the paths does not exist.
     """
-    files = discovery.discover(settings).files
+    files = list(discovery.discover(settings).files)
     stdin = None
     if settings.stdin is not None:
         name, data = settings.stdin
         path = Path(os.path.normpath(settings.base / name))
-        files, stdin = [*files, path], read_source(path, name, data)
+        files.append(path)
+        stdin = read_source(path, name, data)
     project = _project(settings, files, Memory.disk(Cache(None), settings))
     if isinstance(stdin, SourceFile):
         project.add_source(stdin.path, stdin)

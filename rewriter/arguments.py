@@ -14,7 +14,6 @@ from vllm_lint.analyzer.values import (
     Const,
     External,
     Int,
-    Sequence as SequenceValue,
     Shape,
     Static,
     Tensor,
@@ -25,12 +24,16 @@ from vllm_lint.analyzer.values import (
     element_of,
     options,
 )
+from vllm_lint.analyzer.values import Sequence as SequenceValue
 from vllm_lint.rewriter.dataflow import locals_of
 
 TENSOR = "torch.Tensor"
 _NUMBERS = ("int", "float", "bool", "str")
 #: What annotations of parameters say that `infer_schema` takes as well, where nothing else tells.
 _ANNOTATED = frozenset({*_NUMBERS, TENSOR, "torch.dtype", "torch.device"})
+
+#: Methods that change a list.
+_CHANGES = frozenset({"append", "extend", "insert", "pop", "remove", "clear", "sort", "reverse"})
 
 
 class Refused(Exception):
@@ -71,9 +74,7 @@ def taken_by(
         Refused: something in it cannot be passed to an operator.
     """
     receiver = _receiver(info, frames)
-    parameters = [
-        _local(interpreter, info, frames, name) for name in _in_order(info, body, names) if name != receiver
-    ]
+    parameters = [_local(interpreter, info, frames, name) for name in _in_order(info, body, names) if name != receiver]
     if receiver not in names:
         return Taken(tuple(parameters), ())
     chains = list(_chains(body, receiver))
@@ -92,6 +93,29 @@ def taken_by(
             attributes[text] = Parameter(name, kind, text, rebuilt.format(name))
         replaced.append((prefix, attributes[text].name))
     return Taken((*parameters, *attributes.values()), tuple(replaced))
+
+
+def attributes_used(
+    interpreter: Interpreter, info: FunctionInfo, frames: Sequence[Frame], body: list[ast.stmt]
+) -> Iterator[Value]:
+    """The values of the attributes of its object that a block uses."""
+    for chain in _chains(body, _receiver(info, frames)):
+        for prefix in _prefixes(chain)[:1]:
+            yield _value(interpreter, frames, prefix)
+
+
+def _refuse_changed_lists(body: list[ast.stmt], names: set[str]) -> None:
+    """An operator gets a copy of a list, so that nobody sees what it does to it."""
+    for node in (n for s in body for n in ast.walk(s)):
+        changed: ast.expr | None = None
+        is_method = isinstance(node, ast.Attribute) and node.attr in _CHANGES
+        is_item = isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load)
+        if isinstance(node, (ast.Attribute, ast.Subscript)) and (is_method or is_item):
+            changed = node.value
+        elif isinstance(node, ast.AugAssign):
+            changed = node.target
+        if isinstance(changed, ast.Name) and changed.id in names:
+            raise Refused(f"it changes the list `{changed.id}`, of which an operator gets a copy")
 
 
 def _receiver(info: FunctionInfo, frames: Sequence[Frame]) -> str:

@@ -11,6 +11,7 @@ from vllm_lint.analyzer.index import FunctionInfo
 from vllm_lint.analyzer.source import SourceFile
 from vllm_lint.rewriter.dataflow import falls_through, jumps_out, returns_in
 
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 #: How many statements more than the one at the place are tried on each level.
 _MORE_BEFORE, _MORE_BEHIND = 6, 8
 
@@ -46,8 +47,7 @@ def function_at(source: SourceFile, span: Span) -> ast.FunctionDef | ast.AsyncFu
     """The innermost function whose body holds `span`."""
     found: ast.FunctionDef | ast.AsyncFunctionDef | None = None
     for node in ast.walk(source.tree):
-        is_function = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-        if is_function and _covers(node.body[0], node.body[-1], span):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and _covers(node.body[0], node.body[-1], span):
             found = node  # in this order inner functions come after those around them
     return found
 
@@ -88,15 +88,14 @@ def _path(body: list[ast.stmt], span: Span) -> Iterator[tuple[Suite, int]]:
 
 
 def _inner(statement: ast.stmt, span: Span) -> Suite | None:
-    while isinstance(statement, ast.If) and _is_elif(statement) and _covers(*[statement.orelse[0]] * 2, span):
+    while isinstance(statement, ast.If) and _is_elif(statement) and _covers(statement.orelse[0], statement, span):
         statement = statement.orelse[0]
     parts = [statement, *getattr(statement, "handlers", ()), *getattr(statement, "cases", ())]
     for part in parts:
         for name in ("body", "orelse", "finalbody"):
             body = getattr(part, name, None)
-            inside = isinstance(body, list) and body and _covers(body[0], body[-1], span)
-            if inside and not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-                return Suite(body, statement)
+            if isinstance(body, list) and body and _covers(body[0], body[-1], span):
+                return None if isinstance(statement, _DEFINITIONS) else Suite(body, statement)
     return None
 
 

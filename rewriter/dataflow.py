@@ -11,6 +11,8 @@ from vllm_lint.analyzer.index import FunctionNode, walk_function
 Names = frozenset[str]
 NO_NAMES: Names = frozenset()
 
+#: With `except*`, of Python 3.11, which has the same fields.
+_TRIES: tuple[type[ast.Try], ...] = (ast.Try, *([ast.TryStar] if hasattr(ast, "TryStar") else []))  # type: ignore[list-item, unused-ignore, attr-defined]
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
@@ -67,7 +69,7 @@ class Liveness:
             arms = _union(self._block(case.body, after, exits) | used_in(case.pattern) for case in node.cases)
             guards = _union(used_in(case.guard) for case in node.cases if case.guard is not None)
             return used_in(node.subject) | guards | arms | after
-        if isinstance(node, ast.Try) or type(node).__name__ == "TryStar":
+        if isinstance(node, _TRIES):
             return self._try(node, after, exits)
         return (after - bound_in([node], surely=True)) | used_in(node)
 
@@ -122,9 +124,7 @@ def bound_in(body: Iterable[ast.stmt], *, surely: bool = False) -> Names:
             found.add(node.name)
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
             found.update((alias.asname or alias.name).partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ExceptHandler) and node.name:
-            found.add(node.name)
-        elif isinstance(node, (ast.MatchAs, ast.MatchStar)) and node.name:
+        elif isinstance(node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and node.name:
             found.add(node.name)
         elif isinstance(node, ast.MatchMapping) and node.rest:
             found.add(node.rest)
@@ -185,6 +185,10 @@ def _falls(node: ast.stmt) -> bool:
     return True
 
 
+#: What finds out by whom it is called.
+_STACK = frozenset({"currentframe", "_getframe", "extract_stack", "format_stack", "print_stack"})
+
+
 def escapes(body: Sequence[ast.stmt]) -> str:
     """What in `body` cannot be moved to another function, in the words of a reason; empty if there is nothing."""
     for node in _own_nodes(body):
@@ -194,8 +198,10 @@ def escapes(body: Sequence[ast.stmt]) -> str:
             return f"it binds `{node.names[0]}` outside of the function"
         if isinstance(node, ast.Name) and node.id in ("super", "locals", "__class__"):
             return f"it calls `{node.id}`, which means something else in another function"
-        if isinstance(node, ast.Delete) and any(isinstance(t, ast.Attribute) for t in node.targets):
-            return "it deletes an attribute"
+        if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
+            return f"it writes to `{ast.unparse(node)}`, which compiled code would not see"
+        if isinstance(node, ast.Attribute) and node.attr in _STACK:
+            return f"it looks at the stack with `{node.attr}`"
     return ""
 
 

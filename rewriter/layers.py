@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vllm_lint.analyzer.findings import Edit, Span
 from vllm_lint.analyzer.index import ClassInfo, FunctionInfo
+from vllm_lint.analyzer.project import Project
+from vllm_lint.analyzer.values import Instance, Sequence, Value, options
 from vllm_lint.rewriter.arguments import Refused
+
+#: Bases of the layers at which vLLM splits the graph.
+_ATTENTION = frozenset({"AttentionLayerBase", "MambaBase", "Attention", "MLAAttention"})
+#: How far below a layer it is looked for.
+_DEPTH = 5
 
 _REGISTRATION = """\
 {0}compilation_config = get_current_vllm_config().compilation_config
@@ -24,6 +32,33 @@ class Lookup:
 
     attribute: str
     edits: tuple[Edit, ...] = ()
+
+
+def refuse_attention(project: Project, values: Iterable[Value]) -> None:
+    """VLLM splits the graph at attention, which an operator around it would prevent.
+
+    Raises:
+        Refused: a layer among `values` is one of attention, or holds one.
+    """
+    for value in values:
+        found = _attention_in(project, value, _DEPTH)
+        if found:
+            raise Refused(f"it would take in `{found}`, at which vLLM splits the graph")
+
+
+def _attention_in(project: Project, value: Value, depth: int) -> str:
+    if depth == 0:
+        return ""
+    inner: list[Value] = []
+    for option in options(value):
+        if isinstance(option, Instance):
+            names = [b if isinstance(b, str) else b.qualified_name for b in project.linearization(option.cls)]
+            if any(name.rpartition(".")[2] in _ATTENTION for name in names):
+                return option.cls.name
+            inner += option.attributes.values()
+        elif isinstance(option, Sequence):
+            inner += option.items if option.items is not None else [option.element]
+    return next((found for i in inner if (found := _attention_in(project, i, depth - 1))), "")
 
 
 def lookup_of(owner: ClassInfo) -> Lookup:

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from vllm_lint.analyzer.source import SourceFile
 
-_WIDTH = 88
+WIDTH = 88
 
 
 def listed(head: str, items: Sequence[str], tail: str, indent: str = "") -> str:
     """`head`, the items and `tail` on one line, or with one item on each line and a comma behind the last."""
     line = f"{indent}{head}{', '.join(items)}{tail}"
-    if len(line) <= _WIDTH or not items:
+    if len(line) <= WIDTH or not items:
         return line
     return "\n".join([f"{indent}{head}", *(f"{indent}    {item}," for item in items), f"{indent}{tail}"])
 

@@ -19,11 +19,13 @@ from vllm_lint.rewriter.blocks import Block
 from vllm_lint.rewriter.dataflow import returns_in
 from vllm_lint.rewriter.dtypes import Dtypes
 from vllm_lint.rewriter.layers import Lookup
-from vllm_lint.rewriter.layout import listed, moved
+from vllm_lint.rewriter.layout import WIDTH, listed, moved
 from vllm_lint.rewriter.results import Output
 
 _LOOKUP = "    {} = get_forward_context().no_compile_layers[layer_name]"
-_PLACEHOLDER = 'raise NotImplementedError("TODO: return an empty tensor of the shape and dtype of the result")'
+_PLACEHOLDER = 'raise NotImplementedError("TODO: return empty tensors like the results")'
+_CLONE = "clone(memory_format=torch.contiguous_format)"
+_WHY = "Decide for each batch anew, outside of the compiled graph."
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,6 @@ class Draft:
     taken: Taken
     names: tuple[str, ...] | None
     outputs: tuple[Output, ...]
-    why: str
     lookup: Lookup | None = None
 
     @property
@@ -100,22 +101,29 @@ def written_out(interpreter: Interpreter, draft: Draft) -> Operator:
     dtypes = Dtypes(node, [p.name for p in draft.parameters if p.is_tensor])
     fakes = [_fake_result(draft, output, dtypes.result(i)) for i, output in enumerate(draft.outputs)]
     complete = all(fake is not None for fake in fakes)
-    if not fakes:
-        ending = "    return"
-    elif complete:
-        found = [str(fake) for fake in fakes]
-        ending = f"    return {', '.join(found)}"
-        if len(ending) > 88:
-            ending = listed("return (", found, ")", "    ")
-    else:
-        ending = f"    {_PLACEHOLDER}"
-    fake = "\n".join([_head(draft, f"{draft.name}_fake"), ending])
+    fake = "\n".join(
+        [_head(draft, f"{draft.name}_fake"), _made([f for f in fakes if f is not None] if complete else None)]
+    )
     return Operator(draft, _with_own_memory(draft, text, node, body), fake, tuple(written), complete)
+
+
+def _made(results: Sequence[tuple[str, list[str]]] | None) -> str:
+    """The last statement of a fake implementation: each result is a function with its arguments."""
+    if results is None:
+        return f"    {_PLACEHOLDER}"
+    if not results:
+        return "    return"
+    if len(results) == 1:
+        (function, arguments) = results[0]
+        return listed(f"return {function}(", arguments, ")", "    ")
+    calls = [f"{function}({', '.join(arguments)})" for function, arguments in results]
+    line = f"    return {', '.join(calls)}"
+    return line if len(line) <= WIDTH else listed("return (", calls, ")", "    ")
 
 
 def _function(draft: Draft) -> str:
     source = draft.module.source
-    lines = [_head(draft, draft.name), f'    """{draft.why}"""']
+    lines = [_head(draft, draft.name), f'    """{_WHY}"""']
     if draft.lookup is not None:
         lines.append(_LOOKUP.format(draft.receiver))
     lines += [f"    {p.rebuilt}" for p in draft.parameters if p.rebuilt]
@@ -174,32 +182,51 @@ def _with_own_memory(draft: Draft, text: str, node: ast.FunctionDef, body: Body)
         shared = next((s for at, s in found.items() if at.line - shift == span.line and at.column == span.column), [])
         parts = statement.value.elts if isinstance(statement.value, ast.Tuple) else [statement.value]
         if len(parts) == 1 < len(draft.outputs):
-            _replace(lines, alone, parts[0], lambda t: f"tuple(part.clone() for part in {t})")
+            _replace(lines, alone, parts[0], f"tuple(part.{_CLONE} for part in {alone.segment(parts[0])})")
             continue
         for index, part in reversed(list(enumerate(parts))):
             copied = shared[index] if index < len(shared) else True
-            _replace(lines, alone, part, lambda t, part=part, copied=copied: _own(t, part, copied=copied))  # type: ignore[misc]
+            _replace(lines, alone, part, _own(alone.segment(part), part, copied=copied))
+        row = alone.span(statement).line - 1
+        if len(lines[row]) > WIDTH:
+            lines[row : row + 1] = _shortened(lines[row])
     return "\n".join(lines)
+
+
+def _shortened(line: str) -> list[str]:
+    """A `return` over several lines; one that goes on, or has a comment behind it, stays as it is."""
+    indent, text = line[: len(line) - len(line.lstrip())], line.strip()
+    try:
+        (statement,) = ast.parse(text).body
+    except SyntaxError:
+        return [line]
+    assert isinstance(statement, ast.Return)
+    if statement.end_col_offset != len(text.encode()):
+        return [line]
+    if isinstance(statement.value, ast.Tuple):
+        parts = [ast.get_source_segment(text, part) or "" for part in statement.value.elts]
+        return listed("return (", parts, ")", indent).split("\n")
+    head, dot, argument = text.removesuffix(")").rpartition("(")
+    return listed(f"{head}{dot}", [argument], ")", indent).split("\n") if argument else [line]
 
 
 def _own(text: str, node: ast.expr, *, copied: bool) -> str:
     copied = copied and not isinstance(node, (ast.BinOp, ast.UnaryOp, ast.Compare))  # what these compute is new
     is_plain = isinstance(node, (ast.Name, ast.Attribute, ast.Call, ast.Subscript))
     head = text if is_plain else f"({text})"
-    return f"{head}.clone(memory_format=torch.contiguous_format)" if copied else f"{head}.contiguous()"
+    return f"{head}.{_CLONE}" if copied else f"{head}.contiguous()"
 
 
-def _replace(lines: list[str], source: SourceFile, node: ast.expr, change: object) -> None:
+def _replace(lines: list[str], source: SourceFile, node: ast.expr, text: str) -> None:
     span = source.span(node)
-    text = source.segment(node)
-    new = change(text).split("\n")  # type: ignore[operator]
+    new = text.split("\n")
     head, tail = lines[span.line - 1][: span.column - 1], lines[span.end_line - 1][span.end_column - 1 :]
     new[0] = head + new[0]
     new[-1] += tail
     lines[span.line - 1 : span.end_line] = new
 
 
-def _fake_result(draft: Draft, output: Output, dtype: str | None) -> str | None:
+def _fake_result(draft: Draft, output: Output, dtype: str | None) -> tuple[str, list[str]] | None:
     tensors = [p.name for p in draft.parameters if p.is_tensor]
     if output.shape is None or dtype is None or dtype == "number" or not tensors:
         return None
@@ -209,7 +236,7 @@ def _fake_result(draft: Draft, output: Output, dtype: str | None) -> str | None:
         like = of_shape[1] if of_shape else tensors[0]
     extra = [] if dtype == f"{like}.dtype" else [f"dtype={dtype}"]
     extra += ['device="cpu"'] if output.on_host else []
-    return f"{like}.new_empty({', '.join([output.shape, *extra])})"
+    return f"{like}.new_empty", [output.shape, *extra]
 
 
 def name_for(info: FunctionInfo, taken: Sequence[str]) -> str:

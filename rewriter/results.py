@@ -8,19 +8,19 @@ from dataclasses import dataclass, field, replace
 
 from vllm_lint.analyzer.context import Frame
 from vllm_lint.analyzer.interpreter import Interpreter
-from vllm_lint.analyzer.operators import as_size
 from vllm_lint.analyzer.sizes import Atom, Size
 from vllm_lint.analyzer.values import (
     HOST,
     HOST_DATA,
     NONE,
-    Sequence as SequenceValue,
     Tensor,
     Value,
+    as_size,
     choice,
     options,
     tensor_among,
 )
+from vllm_lint.analyzer.values import Sequence as SequenceValue
 from vllm_lint.rewriter.arguments import Parameter, Refused, Taken
 
 #: Labels of what was only assumed, and so says nothing about two sizes being equal.
@@ -67,8 +67,7 @@ def outputs_of(
             found = [[interpreter.lookup(name, inner) for name in names]] if falls else []
         else:
             found = [_results(value) for value in inner.returns]
-        for row in found:
-            rows.append([_output(value, known, (names or [])[i : i + 1]) for i, value in enumerate(row)])
+        rows += [[_output(value, known, (names or [])[i : i + 1]) for i, value in enumerate(row)] for row in found]
     if not rows:
         raise Refused("nothing is known of what it computes")
     if len({len(row) for row in rows}) != 1:
@@ -126,9 +125,7 @@ def _named(tensor: Tensor, name: str) -> Tensor:
     is_open = tensor.open or not tensor.exact or tensor.shape is None
     tensor = replace(tensor, open=is_open, exact=True)
     dims = [
-        Size.static(f"{name}.shape[{_position(i, len(shape), tensor)}]")
-        if d.statics() & _ASSUMED or d.is_vague
-        else d
+        Size.static(f"{name}.shape[{_position(i, len(shape), tensor)}]") if d.statics() & _ASSUMED or d.is_vague else d
         for i, d in enumerate(shape)
     ]
     return replace(tensor, shape=tuple(dims))

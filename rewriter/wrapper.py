@@ -15,11 +15,11 @@ from vllm_lint.analyzer.findings import Edit, Finding, Fix, Root, Span
 from vllm_lint.analyzer.index import Import, ModuleInfo
 from vllm_lint.analyzer.project import Project
 from vllm_lint.analyzer.roots import CompiledRoot
-from vllm_lint.rewriter.arguments import Refused, taken_by
+from vllm_lint.rewriter.arguments import Refused, attributes_used, taken_by
 from vllm_lint.rewriter.blocks import Block, blocks_at, function_at
 from vllm_lint.rewriter.dataflow import Liveness, bound_in, escapes, locals_of
 from vllm_lint.rewriter.imports import import_edits
-from vllm_lint.rewriter.layers import lookup_of
+from vllm_lint.rewriter.layers import lookup_of, refuse_attention
 from vllm_lint.rewriter.layout import listed
 from vllm_lint.rewriter.observing import Observer
 from vllm_lint.rewriter.operators import Draft, Operator, name_for, written_out
@@ -65,7 +65,7 @@ class Wrapper:
         for module, span in self._places(finding):
             for block, frames in self._blocks(observer, module, span):
                 try:
-                    found = self._attempt(observer, finding, block, frames)
+                    found = self._attempt(observer, block, frames)
                 except Refused as refused:
                     reason = reason or str(refused)
                     continue
@@ -118,7 +118,7 @@ class Wrapper:
                 if seen:
                     yield block, seen
 
-    def _attempt(self, observer: Observer, finding: Finding, block: Block, frames: list[Frame]) -> Wrapping:
+    def _attempt(self, observer: Observer, block: Block, frames: list[Frame]) -> Wrapping:
         info = frames[0].info
         assert info is not None
         if reason := escapes(block.body):
@@ -135,11 +135,11 @@ class Wrapper:
             if frames[0].owner is None or frames[0].owner.module is not module:
                 raise Refused("the class of `self` is not in this file")
             _refuse_writes(block.body, info.node.args.args[0].arg)
+            refuse_attention(self._project, attributes_used(observer, info, frames, block.body))
             lookup = lookup_of(frames[0].owner)
         outputs = outputs_of(observer, frames, block.body, taken, names)
         name = name_for(info, re.findall(r"\w+", module.source.text))
-        why = f"What `{_title(info.qualified_name, module)}` decides for each batch, out of the compiled graph."
-        draft = Draft(name, block, info, taken, names, tuple(outputs), why, lookup)
+        draft = Draft(name, block, info, taken, names, tuple(outputs), lookup)
         return _wrapping(self._project, written_out(observer, draft))
 
 
@@ -154,14 +154,11 @@ def _around(frame: Frame) -> frozenset[str]:
     return frozenset(found)
 
 
-def _title(qualified_name: str, module: ModuleInfo) -> str:
-    return qualified_name.removeprefix(f"{module.name}.").replace("<locals>.", "")
-
-
 def _refuse_writes(body: list[ast.stmt], receiver: str) -> None:
+    """Whoever looks up its layer must not write to it by items: compiled code would not see that."""
     for node in (n for s in body for n in ast.walk(s)):
-        if isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.ctx, ast.Store):
-            text = ast.unparse(node)
+        if isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
+            text = ast.unparse(node.value)
             if text.startswith(f"{receiver}."):
                 raise Refused(f"it writes to `{text}`, which compiled code would not see")
 
@@ -215,8 +212,7 @@ def _defined(operator: Operator, namespace: str, *, in_vllm: bool) -> Edit:
         written = [f'"{argument}"' for argument in operator.written]
         arguments = [f'op_name="{name}"', f"op_func={name}", f"mutates_args=[{', '.join(written)}]"]
         registered = listed("direct_register_custom_op(", [*arguments, f"fake_impl={name}_fake"], ")")
-        text = "\n\n\n".join([operator.text, operator.fake, registered])
-        # Ruff and black set calls off from functions in front of them by two lines.
+        text = f"{operator.text}\n\n\n{operator.fake}\n\n\n{registered}"
     else:
         written = [f'"{argument}"' for argument in operator.written]
         mutates = f"({', '.join(written)}{',' * (len(written) == 1)})"
@@ -231,4 +227,5 @@ def _defined(operator: Operator, namespace: str, *, in_vllm: bool) -> Edit:
 def _top(module: ModuleInfo, inner: ast.stmt) -> int:
     """The first line of the definition at the top level that `inner` stands in, with its decorators."""
     (top,) = [n for n in module.source.tree.body if n.lineno <= inner.lineno <= (n.end_lineno or n.lineno)][:1]
-    return min([top.lineno, *(d.lineno for d in getattr(top, "decorator_list", ()))])
+    decorators: list[ast.expr] = getattr(top, "decorator_list", [])
+    return min([top.lineno, *(d.lineno for d in decorators)])
