@@ -20,11 +20,13 @@ def wrapper(plan: Plan, result: CheckResult) -> Wrapper:
 
 
 def with_wrappers(plan: Plan, result: CheckResult) -> CheckResult:
-    """The result with a wrapper as the fix of each finding that has no other, where there is one."""
+    """The result with a wrapper as the fix of each finding that has no other, where there is a complete one."""
     wrap = wrapper(plan, result)
 
     def fixed(finding: Finding) -> Finding:
         found = wrap.wrapped(finding) if not finding.fixes else ""
-        return msgspec.structs.replace(finding, fixes=(found.fix,)) if isinstance(found, Wrapping) else finding
+        if not isinstance(found, Wrapping) or found.incomplete:
+            return finding
+        return msgspec.structs.replace(finding, fixes=(found.fix,))
 
     return replace(result, findings=tuple(map(fixed, result.findings)))

@@ -14,6 +14,7 @@ from vllm_lint.analyzer.values import (
     Const,
     External,
     Int,
+    Layer,
     Shape,
     Static,
     Tensor,
@@ -32,6 +33,11 @@ _NUMBERS = ("int", "float", "bool", "str")
 #: What annotations of parameters say that `infer_schema` takes as well, where nothing else tells.
 _ANNOTATED = frozenset({*_NUMBERS, TENSOR, "torch.dtype", "torch.device"})
 
+#: Layers that compute in the dtype of what they are given, which is that of their weights.
+_LAYERS = (
+    *(f"torch.nn.{name}" for name in ("Linear", "LayerNorm", "RMSNorm", "SiLU", "ReLU", "GELU", "Conv1d", "Identity")),
+    *(f"vllm.model_executor.layers.{name}" for name in ("linear", "layernorm", "activation")),
+)
 #: Methods that change a list.
 _CHANGES = frozenset({"append", "extend", "insert", "pop", "remove", "clear", "sort", "reverse"})
 
@@ -61,6 +67,8 @@ class Taken:
 
     parameters: tuple[Parameter, ...]
     replaced: tuple[tuple[ast.expr, str], ...]
+    same_dtype: frozenset[str] = frozenset()
+    """Modules, as the block writes them, whose results have the dtype of their argument."""
     looks_up: bool = False
     """Whether the body looks up the object that it is a method of."""
 
@@ -75,16 +83,18 @@ def taken_by(
     """
     receiver = _receiver(info, frames)
     parameters = [_local(interpreter, info, frames, name) for name in _in_order(info, body, names) if name != receiver]
+    _refuse_changed_lists(body, {p.name for p in parameters if p.type.startswith("list")})
+    same = frozenset(_modules_that_keep_dtypes(interpreter, frames, body))
     if receiver not in names:
-        return Taken(tuple(parameters), ())
-    chains = list(_chains(body, receiver))
+        return Taken(tuple(parameters), (), same)
+    chains = sorted(_chains(body, receiver), key=lambda n: (n.lineno, n.col_offset))
     taken = set(locals_of(info.node)) | {n.id for s in body for n in ast.walk(s) if isinstance(n, ast.Name)}
     attributes: dict[str, Parameter] = {}
     replaced: list[tuple[ast.expr, str]] = []
     for chain in chains:
         prefix = next((c for c in _prefixes(chain) if _passed(_value(interpreter, frames, c))), None)
         if prefix is None or not isinstance(prefix.ctx, ast.Load):
-            return Taken(tuple(parameters), (), looks_up=True)
+            return Taken(tuple(parameters), (), same, looks_up=True)
         text = ast.unparse(prefix)
         if text not in attributes:
             kind, rebuilt = _passed(_value(interpreter, frames, prefix)) or ("", "")
@@ -92,7 +102,7 @@ def taken_by(
             taken.add(name)
             attributes[text] = Parameter(name, kind, text, rebuilt.format(name))
         replaced.append((prefix, attributes[text].name))
-    return Taken((*parameters, *attributes.values()), tuple(replaced))
+    return Taken((*parameters, *attributes.values()), tuple(replaced), same)
 
 
 def attributes_used(
@@ -102,6 +112,14 @@ def attributes_used(
     for chain in _chains(body, _receiver(info, frames)):
         for prefix in _prefixes(chain)[:1]:
             yield _value(interpreter, frames, prefix)
+
+
+def _modules_that_keep_dtypes(interpreter: Interpreter, frames: Sequence[Frame], body: list[ast.stmt]) -> Iterator[str]:
+    for node in (n for s in body for n in ast.walk(s)):
+        if isinstance(node, ast.Call) and isinstance(node.func, (ast.Name, ast.Attribute)):
+            layers = options(_value(interpreter, frames, node.func))
+            if all(isinstance(layer, Layer) and layer.name.startswith(_LAYERS) for layer in layers):
+                yield ast.unparse(node.func)
 
 
 def _refuse_changed_lists(body: list[ast.stmt], names: set[str]) -> None:

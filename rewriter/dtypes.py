@@ -37,7 +37,9 @@ _NUMBER = "number"
 class Dtypes:
     """Follows the variables of a function; what a path alone binds otherwise is not known behind it."""
 
-    def __init__(self, node: ast.FunctionDef, tensors: Iterable[str]) -> None:
+    def __init__(self, node: ast.FunctionDef, tensors: Iterable[str], same: frozenset[str] = frozenset()) -> None:
+        """`same` are callables whose results have the dtype of the first argument."""
+        self._same = same
         self.returned: list[list[Dtype]] = []
         """Of each `return`, the dtype of each result."""
         self._block(node.body, {name: f"{name}.dtype" for name in tensors})
@@ -149,6 +151,8 @@ class Dtypes:
             return "torch.bool"
         if name in _INDICES:
             return "torch.int64"
+        if ast.unparse(node.func) in self._same and node.args:
+            return self.of(node.args[0], known)
         if name not in _KEEP:
             return None
         if is_method:

@@ -98,7 +98,7 @@ def written_out(interpreter: Interpreter, draft: Draft) -> Operator:
     written = sorted({w.argument for w in body.writes} & tensors)
     if not written and not draft.outputs:
         raise Refused("it returns nothing and writes to nothing, so that the compiler would drop it")
-    dtypes = Dtypes(node, [p.name for p in draft.parameters if p.is_tensor])
+    dtypes = Dtypes(node, [p.name for p in draft.parameters if p.is_tensor], draft.taken.same_dtype)
     fakes = [_fake_result(draft, output, dtypes.result(i)) for i, output in enumerate(draft.outputs)]
     complete = all(fake is not None for fake in fakes)
     fake = "\n".join(

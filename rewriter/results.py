@@ -25,6 +25,7 @@ from vllm_lint.rewriter.arguments import Parameter, Refused, Taken
 
 #: Labels of what was only assumed, and so says nothing about two sizes being equal.
 _ASSUMED = frozenset({"width", "?"})
+_CUTS = frozenset({"narrow", "split", "chunk", "tensor_split", "split_with_sizes", "topk", "unfold", "unbind"})
 _OPERATORS = {"floordiv": "({} // {})", "mod": "({} % {})", "min": "min({}, {})", "max": "max({}, {})"}
 
 
@@ -58,6 +59,7 @@ def outputs_of(
     Raises:
         Refused: it is something else than tensors, or not the same number of them on all paths.
     """
+    is_cut = _cuts(body)
     rows: list[list[Output]] = []
     for frame in frames:
         known, inner = _seeded(interpreter, frame, taken.parameters)
@@ -67,7 +69,10 @@ def outputs_of(
             found = [[interpreter.lookup(name, inner) for name in names]] if falls else []
         else:
             found = [_results(value) for value in inner.returns]
-        rows += [[_output(value, known, (names or [])[i : i + 1]) for i, value in enumerate(row)] for row in found]
+        rows += [
+            [_output(value, known, (names or [])[i : i + 1], is_cut=is_cut) for i, value in enumerate(row)]
+            for row in found
+        ]
     if not rows:
         raise Refused("nothing is known of what it computes")
     if len({len(row) for row in rows}) != 1:
@@ -81,13 +86,28 @@ def _results(value: Value) -> list[Value]:
     return [value]
 
 
-def _output(value: Value, known: _Known, names: Sequence[str]) -> Output:
+def _cuts(body: list[ast.stmt]) -> bool:
+    """Whether rows are taken by fixed numbers: of what there is too little for that, fewer are taken."""
+    for node in (n for s in body for n in ast.walk(s)):
+        if isinstance(node, ast.Subscript):
+            first = node.slice.elts[0] if isinstance(node.slice, ast.Tuple) and node.slice.elts else node.slice
+            if isinstance(first, ast.Slice) and (first.lower is not None or first.upper is not None):
+                return True
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _CUTS:
+            return True
+    return False
+
+
+def _output(value: Value, known: _Known, names: Sequence[str], *, is_cut: bool) -> Output:
     what = f"`{names[0]}`" if names else "what it returns"
     tensor = tensor_among(value)
     if tensor is None or any(not isinstance(option, Tensor) for option in options(value)):
         said = "may be None" if NONE in options(value) else "is no tensor"
         raise Refused(f"{what} {said} at the end of the block")
-    return Output(_shape(tensor, known), tensor.memory in (HOST, HOST_DATA))
+    shape = _shape(tensor, known)
+    if is_cut and shape is not None and not shape.endswith(".shape"):
+        shape = None
+    return Output(shape, tensor.memory in (HOST, HOST_DATA))
 
 
 def _agreed(column: Sequence[Output]) -> Output:

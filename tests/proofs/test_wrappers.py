@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -22,7 +24,6 @@ from vllm_lint.rewriter.wrapper import WRAPPABLE, Wrapper, Wrapping
 from vllm_lint.rules.catalogue import RULES
 from vllm_lint.runtime_verifier.pool import Pool
 
-#: Not moved on purpose: what these do when they run is no matter of compilation.
 FOLDERS = [p.parent for p in sorted(FIXTURES.glob("VL*/flagged.py")) if p.parent.name[:5] in WRAPPABLE]
 
 
@@ -74,6 +75,19 @@ def _touching(findings: list[Finding] | tuple[Finding, ...], case: Case) -> list
 def test_what_is_left_has_no_complete_wrapper(folder: Path, scratch: Path) -> None:
     copy, _ = wrapped(folder, scratch)
     assert not complete_fixes(copy, folder.name[:5])
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda f: f.name[:5])
+def test_operators_pass_opcheck(folder: Path, scratch: Path) -> None:
+    copy, cases = wrapped(folder, scratch)
+    if not cases:
+        pytest.skip("no case is repaired by a complete wrapper")
+    command = [sys.executable, "-m", "tests.proofs.operators_checked", str(copy), *(c.name for c in cases)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=FIXTURES.parent)
+    operators = done.stdout.splitlines()
+    assert operators
+    assert not [line for line in operators if " " in line], done.stdout
 
 
 @pytest.mark.torch
