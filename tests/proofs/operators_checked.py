@@ -22,7 +22,7 @@ SIZES = (5, 128)
 CHECKS = ("test_schema", "test_faketensor", "test_aot_dispatch_dynamic")
 
 
-class Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not read
     """Keeps the arguments of the last call of each custom operator."""
 
     def __init__(self) -> None:

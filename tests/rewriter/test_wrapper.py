@@ -185,7 +185,9 @@ def test_reasons(tmp_path: Path, body: str, reason: str) -> None:
 
 
 def test_a_list_that_is_filled_is_not_passed(tmp_path: Path) -> None:
-    body = "seen = [x]\nfor _ in range(20):\n    if x.shape[0] > 64:\n        seen.append(x)\n    x = x + 1\nreturn seen[0]"
+    body = (
+        "seen = [x]\nfor _ in range(9):\n    if x.shape[0] > 64:\n        seen.append(x)\n    x = x + 1\nreturn seen[0]"
+    )
     found, text = offered(tmp_path, model(body))
     assert isinstance(found, str) or "seen: list" not in text
 
