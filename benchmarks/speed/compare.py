@@ -28,6 +28,8 @@ from benchmarks.speed.measure import Usage, measure
 
 HERE = Path(__file__).parent
 MODELS = Path("vllm/model_executor/models")
+#: Most models use it.
+LAYER = Path("vllm/model_executor/layers/linear.py")
 PEERS = {"torchfix": "torchfix==0.7.0", "fixit": "fixit==2.2.1", "ruff": "ruff==0.17.6"}
 TOOLS = ("ours", "ast.parse", *PEERS)
 Command: TypeAlias = list[str | Path]
@@ -50,24 +52,33 @@ class Context:
 
 
 def time_ours(context: Context) -> Iterator[tuple[str, list[Usage]]]:
-    """Cold, warm, after one changed file, without cache, and start-up."""
+    """Cold, warm and after changes; in one process; the whole package; and start-up."""
     cache = context.work / "cache"
-    command: Command = [context.ours, "check", "--output-format", "concise", "--cache-dir", cache, MODELS]
+    check: Command = [context.ours, "check", "--output-format", "concise", "--cache-dir", cache]
+    models: Command = [*check, MODELS]
 
-    def cold() -> Usage:
+    def cold(*command: str | Path) -> Usage:
         shutil.rmtree(cache, ignore_errors=True)
         return measure(command, context.tree)
 
-    yield "cold", [cold() for _ in range(context.repeat)]
-    yield "warm", [measure(command, context.tree) for _ in range(context.repeat)]
-
-    def changed() -> Usage:
-        with (context.models / "llama.py").open("a") as file:
+    def changed(path: Path) -> Usage:
+        with path.open("a") as file:
             file.write("\n_CHANGED = True\n")
-        return measure(command, context.tree)
+        return measure(models, context.tree)
 
-    yield "one file changed", [changed() for _ in range(context.repeat)]
+    yield "cold, one process", [cold(*models, "--jobs", "1") for _ in range(context.repeat)]
+    yield "cold", [cold(*models) for _ in range(context.repeat)]
+    yield "warm", [measure(models, context.tree) for _ in range(context.repeat)]
+    yield "one file changed", [changed(context.models / "llama.py") for _ in range(context.repeat)]
+    yield "a layer changed", [changed(context.tree / LAYER) for _ in range(context.repeat)]
+    everything: Command = [*check, "vllm"]
+    yield "cold, all of vllm", [cold(*everything)]
+    yield "warm, all of vllm", [measure(everything, context.tree) for _ in range(context.repeat)]
     yield "--version", [measure([context.ours, "--version"], context.tree) for _ in range(10)]
+    yield "--help", [measure([context.ours, "--help"], context.tree) for _ in range(10)]
+    # What a shell runs when the user presses the tab key behind `vllm-lint check --`.
+    asks = {"_VLLM_LINT_COMPLETE": "bash_complete", "COMP_WORDS": "vllm-lint check --", "COMP_CWORD": "2"}
+    yield "completion", [measure([context.ours], context.tree, asks) for _ in range(10)]
 
 
 def time_parse(context: Context) -> Iterator[tuple[str, list[Usage]]]:
@@ -179,11 +190,12 @@ def _row(run: str, tool: str, version: str, what: str, usages: list[Usage]) -> d
         "exit_code": usages[-1].exit_code,
         "output_lines": usages[-1].output.count("\n"),
         "run": run,
-        "machine": _machine(),
+        "machine": machine(),
     }
 
 
-def _machine() -> str:
+def machine() -> str:
+    """Cores, processor and system."""
     model = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
