@@ -106,12 +106,33 @@ class Edit(msgspec.Struct, frozen=True):
     replacement: str
 
 
+Proof = Literal["proved", "rejected", "not run"]
+"""What a run has to say about a fix: with it the code is captured and does what it did; it is not, or does something
+else; nothing was run that comes there."""
+
+
 class Fix(msgspec.Struct, frozen=True):
-    """A change that repairs the finding. `safe` keeps behaviour, `unsafe` may not."""
+    """A change that repairs the finding. `safe` keeps behaviour, `unsafe` may not.
+
+    `proof` is None where no run was looked at; `reason` says what the run showed, or why there was none.
+    """
 
     title: str
     safety: Literal["safe", "unsafe"]
     edits: tuple[Edit, ...]
+    proof: Proof | None = None
+    reason: str = ""
+
+    @property
+    def label(self) -> str:
+        """Safety and proof in a few words: `safe, proved`."""
+        return f"{self.safety}, {self.proof}" if self.proof else self.safety
+
+    def may_be_applied(self, *, unsafe: bool) -> bool:
+        """Whether to apply it; `unsafe` says that unsafe fixes are asked for, which are then held to their proof."""
+        if self.proof == "rejected" or (self.proof == "not run" and self.safety == "unsafe"):
+            return False
+        return unsafe or self.safety == "safe"
 
 
 class Root(msgspec.Struct, frozen=True, order=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from vllm_lint.cli.console import ColorMode, print_pieces, write_pieces
 from vllm_lint.cli.errors import EXIT_ERROR, EXIT_FINDINGS, EXIT_NOTHING, Failure
 from vllm_lint.cli.fixes import rewrites, write
 from vllm_lint.cli.options import Plan, configuration_options, make_plan
-from vllm_lint.cli.output.summary import checked_files, error_line, plural
+from vllm_lint.cli.output.summary import checked_files, error_line, plural, position
 from vllm_lint.cli.output.timing import peak_memory, table
 from vllm_lint.cli.report import Report, report_options
 from vllm_lint.cli.selection import FileIgnores
@@ -32,7 +33,12 @@ _MAX_PASSES = 10
 
 @click.command("check")
 @click.argument("paths", nargs=-1, type=click.Path())
-@click.option("--verify", "is_verified", is_flag=True, help="Capture what the findings are about; each gets a verdict.")
+@click.option(
+    "--verify",
+    "is_verified",
+    is_flag=True,
+    help="Capture what the findings are about: a verdict for each, a proof for each fix.",
+)
 @verification_options
 @report_options
 @click.option("--fix", "is_fixed", is_flag=True, help="Apply the safe fixes, then report what is left.")
@@ -77,18 +83,20 @@ def command(
         raise Failure("--unsafe-fixes goes with --fix or --diff")
     if is_fixed and stdin is not None:
         raise Failure("--fix needs files, and cannot write to the path -")
-    if is_diff:
-        status = _show_diff(plan, diff_from, output_file, with_unsafe=with_unsafe)
-        sys.exit(0 if exit_zero and status == EXIT_FINDINGS else status)
-    report = Report(plan, output_file, color, counts_only=counts_only)
-    result = _fixed(plan, diff_from, with_unsafe=with_unsafe) if is_fixed else checked(plan, diff_from)
+    look: Callable[[], CheckResult] = partial(_fixable, plan, diff_from, with_unsafe=with_unsafe)
+    check = look
     fails: Callable[[Finding], bool] = bool
     if is_verified:
         from vllm_lint.cli.verification import Verifier
         from vllm_lint.cli.verified_check import verified
 
         verifier = Verifier(given, plan.loaded, plan.settings.jobs)
-        result, fails = verified(result, verifier, plan.settings.base), verifier.fails
+        check, fails = lambda: verified(look(), verifier, plan.settings.base), verifier.fails
+    if is_diff:
+        status = _show_diff(plan, check, output_file, with_unsafe=with_unsafe)
+        sys.exit(0 if exit_zero and status == EXIT_FINDINGS else status)
+    report = Report(plan, output_file, color, counts_only=counts_only)
+    result = _fixed(plan, check, with_unsafe=with_unsafe) if is_fixed else check()
     is_empty = not checked_files(result) and not result.findings
     with spent_on(profile, "stage", "write the report"):
         report.write(result, is_empty=is_empty)
@@ -113,9 +121,9 @@ def _refuse_with_diff(*names: str) -> None:
             raise Failure(f"{option.opts[0]} and --diff exclude each other")
 
 
-def _show_diff(plan: Plan, diff_from: str | None, output_file: Path | None, *, with_unsafe: bool) -> int:
+def _show_diff(plan: Plan, check: Callable[[], CheckResult], output_file: Path | None, *, with_unsafe: bool) -> int:
     """Print a diff of all fixes, or write it to a file, and return the exit status: 1 if there are any."""
-    result = _fixable(plan, checked(plan, diff_from), with_unsafe=with_unsafe)
+    result = check()
     found = rewrites(result, plan.settings.base, plan.settings.stdin, unsafe=with_unsafe)
     lines = (line for rewrite in found.files for line in rewrite.diff)
     if output_file is None:
@@ -124,17 +132,18 @@ def _show_diff(plan: Plan, diff_from: str | None, output_file: Path | None, *, w
         write_pieces(lines, output_file)
     for error in found.errors:
         click.echo(f"vllm-lint: error: {error_line(error)}", err=True)
+    _say_what_is_held_back(result, with_unsafe=with_unsafe)
     click.echo(f"vllm-lint: would apply {_counted(found.applied, len(found.files))}", err=True)
     return EXIT_ERROR if found.errors else EXIT_FINDINGS if found.files else 0
 
 
-def _fixed(plan: Plan, diff_from: str | None, *, with_unsafe: bool) -> CheckResult:
+def _fixed(plan: Plan, check: Callable[[], CheckResult], *, with_unsafe: bool) -> CheckResult:
     """Apply fixes until there are none left, and return what the last check found."""
     applied: dict[str, int] = {}
     errors: dict[ToolError, None] = {}
     for _ in range(_MAX_PASSES):
-        result = checked(plan, diff_from)
-        found = rewrites(_fixable(plan, result, with_unsafe=with_unsafe), plan.settings.base, unsafe=with_unsafe)
+        result = check()
+        found = rewrites(result, plan.settings.base, unsafe=with_unsafe)
         written = write(found)
         errors.update(dict.fromkeys(found.errors))
         for path, count in written.items():
@@ -142,18 +151,29 @@ def _fixed(plan: Plan, diff_from: str | None, *, with_unsafe: bool) -> CheckResu
         if not written:
             break
     else:
-        result = checked(plan, diff_from)
+        result = check()
+    _say_what_is_held_back(result, with_unsafe=with_unsafe)
     click.echo(f"vllm-lint: applied {_counted(sum(applied.values()), len(applied))}", err=True)
     return replace(result, errors=(*result.errors, *errors))
 
 
-def _fixable(plan: Plan, result: CheckResult, *, with_unsafe: bool) -> CheckResult:
-    """The result with the fixes that are worked out on demand, if unsafe ones are wanted."""
+def _fixable(plan: Plan, diff_from: str | None, *, with_unsafe: bool) -> CheckResult:
+    """What a check finds, with the fixes that are worked out on demand, if unsafe ones are wanted."""
+    result = checked(plan, diff_from)
     if not with_unsafe:
         return result
     from vllm_lint.cli.wrappers import with_wrappers
 
     return with_wrappers(plan, result)
+
+
+def _say_what_is_held_back(result: CheckResult, *, with_unsafe: bool) -> None:
+    """Name the fixes that were asked for and not applied, since a run speaks against them or none comes there."""
+    for finding in result.findings:
+        for fix in finding.fixes[:1]:
+            if fix.proof is not None and not fix.may_be_applied(unsafe=True) and (with_unsafe or fix.safety == "safe"):
+                place = f"{position(finding)}: {finding.code}: {fix.title}"
+                click.echo(f"vllm-lint: not applied: {place}: {fix.proof}: {fix.reason}", err=True)
 
 
 def _counted(fixes: int, files: int) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import difflib
-import io
 import os
 import tokenize
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,8 +25,31 @@ class Rewrite:
 
     source: SourceFile
     text: str
+    changes: tuple[_Change, ...] = ()
     applied: int = 0
     skipped: int = 0
+
+    def lines_of(self, span: Span) -> range:
+        """The numbers of the lines of the new text that hold what is, or came in place of what was, at `span`."""
+        start, end, _ = _Lines(self.source).change(Edit(span, ""))
+        first, last = (self.text.count("\n", 0, self._moved(at, is_end=at == end)) + 1 for at in (start, end))
+        return range(first, last + 1)
+
+    def _moved(self, offset: int, *, is_end: bool) -> int:
+        longer = 0
+        for start, end, new in self.changes:
+            if end <= offset and (start < offset or is_end):
+                longer += len(new) - (end - start)
+            elif start < offset:  # inside of what was replaced
+                return start + longer + (len(new) if is_end else 0)
+        return offset + longer
+
+    @property
+    def data(self) -> bytes:
+        """The new text in the encoding of the file."""
+        with self.source.path.open("rb") as file:
+            encoding, _ = tokenize.detect_encoding(file.readline)
+        return self.text.encode(encoding)
 
     @property
     def diff(self) -> Iterator[str]:
@@ -45,12 +67,10 @@ class Rewrite:
             OSError: it cannot be written, or it changed.
         """
         path = self.source.path.resolve()  # of a link, what it leads to is replaced
-        data = path.read_bytes()
-        known = read_source(path, self.source.name, data)
+        known = read_source(path, self.source.name)
         if not isinstance(known, SourceFile) or known.digest != self.source.digest:
             raise OSError("it changed while it was being fixed")
-        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-        replace_file(path, self.text.encode(encoding))
+        replace_file(path, self.data)
 
 
 @dataclass
@@ -72,7 +92,7 @@ def rewrites(result: CheckResult, base: Path, stdin: tuple[str, bytes] | None = 
     by_file: dict[str, list[Fix]] = {}
     for finding in result.findings:
         for fix in finding.fixes[:1]:
-            if unsafe or fix.safety == "safe":
+            if fix.may_be_applied(unsafe=unsafe):
                 (name,) = {edit.span.path for edit in fix.edits}
                 by_file.setdefault(name, []).append(fix)
     found = Rewrites()
@@ -115,7 +135,7 @@ def rewritten(source: SourceFile, fixes: Iterable[Fix]) -> Rewrite:
             if _is_python(_applied(source.text, [*good, changes])):
                 good.append(changes)
         chosen, text = good, _applied(source.text, good)
-    return Rewrite(source, text, len(chosen), skipped)
+    return Rewrite(source, text, tuple(sorted({c for each in chosen for c in each})), len(chosen), skipped)
 
 
 class _Lines:

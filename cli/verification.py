@@ -33,8 +33,10 @@ _BYTES = 1 << 30
 
 @dataclass
 class Run:
-    """What came of all jobs."""
+    """What came of all jobs. `pool` and `folder` (of the traces) are there for more of them until the run ends."""
 
+    pool: Pool
+    folder: Path
     jobs: list[Job]
     results: dict[str, Result] = field(default_factory=dict)
     """By the folder of the job."""
@@ -52,6 +54,11 @@ class Run:
         outcomes = (*result.whole, *(o for part in result.parts if not part.replayed for o in part.outcomes))
         stopped = [o for o in outcomes if type(o).__name__ in _NO_VERDICT]
         return _said(stopped[0]) if stopped else None
+
+    def evidence_of(self, job: Job) -> list[PartEvidence]:
+        """What the traces of one job hold."""
+        result = self.results.get(job.folder)
+        return [] if result is None else list(target_evidence.parts(result, Path(job.folder)))
 
 
 _NO_VERDICT = ("EagerFailed", "Crashed", "TimedOut", "OutOfMemory")
@@ -135,19 +142,7 @@ class Verifier:
         with pool:
             for note in pool.notes:
                 click.echo(f"vllm-lint: {note}", err=True)
-            folder = (self._given.trace_dir or pool.scratch).absolute()
-            placed = [msgspec.structs.replace(j, folder=str(folder / _folder(i, j))) for i, j in enumerate(jobs)]
-            run = Run(placed, torch=pool.torch)
-            with Progress(len(placed)) as progress:
-                for job, result in pool.completed(placed):
-                    if isinstance(result, WorkerError):
-                        run.failures[job.folder] = str(result).strip().rpartition("\n")[2]
-                    else:
-                        run.results[job.folder] = result
-                    progress.done(job.target, run.reason(job) or "verified")
-            for job in placed:
-                if job.folder in run.results:
-                    run.evidence += target_evidence.parts(run.results[job.folder], Path(job.folder))
+            run = run_in(pool, (self._given.trace_dir or pool.scratch).absolute(), jobs)
             self._render(run)
             yield run
 
@@ -171,6 +166,22 @@ class Verifier:
         if finding.verdict == "undecided":
             return True
         return finding.verdict != "refuted" and finding.confidence is Confidence.HIGH
+
+
+def run_in(pool: Pool, folder: Path, jobs: Sequence[Job]) -> Run:
+    """Run `jobs`, with progress on a terminal, and keep their traces in `folder`."""
+    placed = [msgspec.structs.replace(j, folder=str(folder / _folder(i, j))) for i, j in enumerate(jobs)]
+    run = Run(pool, folder, placed, torch=pool.torch)
+    with Progress(len(placed)) as progress:
+        for job, result in pool.completed(placed):
+            if isinstance(result, WorkerError):
+                run.failures[job.folder] = str(result).strip().rpartition("\n")[2]
+            else:
+                run.results[job.folder] = result
+            progress.done(job.target, run.reason(job) or "verified")
+    for job in placed:
+        run.evidence += run.evidence_of(job)
+    return run
 
 
 def sources_of(evidence: Sequence[PartEvidence], base: Path, files: Sequence[str] = ()) -> Sources:

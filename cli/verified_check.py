@@ -11,6 +11,7 @@ import msgspec
 from vllm_lint.analyzer.engine import CheckResult
 from vllm_lint.analyzer.findings import Finding, Promise, Root
 from vllm_lint.cli.errors import Failure
+from vllm_lint.cli.fix_proofs import with_proofs, without_proofs
 from vllm_lint.cli.rule_facts import rule_facts, without_rules_of_other_versions
 from vllm_lint.cli.verification import Run, Verifier, say_more, sources_of
 from vllm_lint.cli.verify import vllm_job
@@ -44,6 +45,12 @@ class _Targets:
             if key in wanted:
                 self.of_root[key] = self._jobs(report.root)
                 self.jobs += [job for job in self.of_root[key] if job not in self.jobs]
+
+    def of_finding(self, finding: Finding) -> list[Job]:
+        """What may come to the code of a finding: any root may call an operator."""
+        if finding.root is None:
+            return self.jobs
+        return [*self._verifier.harnesses(), *self.of_root.get((finding.root.path, finding.root.line), [])]
 
     def _jobs(self, root: Root) -> list[Job]:
         path = (self._base / root.path).resolve()
@@ -79,14 +86,16 @@ def verified(result: CheckResult, verifier: Verifier, base: Path) -> CheckResult
     """
     targets = _Targets(verifier, result, base)
     if not targets.jobs:
-        return replace(result, findings=tuple(_not_run(f, {}, None, targets) for f in result.findings))
+        findings = tuple(_not_run(f, {}, None, targets) for f in result.findings)
+        return replace(result, findings=without_proofs(findings))
     with verifier.run(targets.jobs) as run:
         sources = sources_of(run.evidence, base, [file.path for file in result.files])
         joined = target_join.join(result.findings, run.evidence, rule_facts(run.torch), sources)
         judged = without_rules_of_other_versions(joined, run.torch)
         say_more(run)
         reasons = _reasons(run, targets)
-        return replace(result, findings=tuple(_not_run(f, reasons, run, targets) for f in judged))
+        findings = tuple(_not_run(f, reasons, run, targets) for f in judged)
+        return replace(result, findings=with_proofs(findings, run, targets.of_finding, base))
 
 
 def _reasons(run: Run, targets: _Targets) -> Mapping[RootKey, str]:

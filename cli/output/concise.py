@@ -16,7 +16,8 @@ def concise_line(finding: Finding, style: Style) -> str:
     label = style.severity(finding.severity, f"{finding.severity.value}[{finding.code}]")
     message = visible(" ".join(finding.message.splitlines()))
     verdict = f" ({finding.verdict})" if finding.verdict else ""
-    return f"{style.strong(visible(position(finding)))}: {label} {finding.name}: {message}{verdict}"
+    proof = "".join(f" (fix {fix.proof})" for fix in finding.fixes[:1] if fix.proof)
+    return f"{style.strong(visible(position(finding)))}: {label} {finding.name}: {message}{verdict}{proof}"
 
 
 def render(result: CheckResult, context: Context) -> Iterator[str]:

@@ -129,7 +129,7 @@ def _notes(finding: Finding, gutter: int, context: Context) -> Iterator[str]:
         if (left := len(finding.evidence) - _MAX_EVIDENCE) > 0:
             notes.append(("evidence", f"{left} more like these"))
     notes.extend([("help", finding.help)] if finding.help else [])
-    notes.extend(("fix", f"{fix.title} ({fix.safety})") for fix in finding.fixes)
+    notes.extend(("fix", f"{fix.title} ({fix.label}{': ' if fix.reason else ''}{fix.reason})") for fix in finding.fixes)
     for name, text in notes:
         start = f"{' ' * gutter} {context.style.frame('=')} {context.style.strong(f'{name}:')} "
         indent = " " * (gutter + len(f" = {name}: "))

@@ -59,6 +59,7 @@ def _annotation(finding: Finding, context: Context) -> str:
     lines += [f"verdict: {finding.verdict}"] if finding.verdict else []
     lines += [f"evidence: {line}" for line in finding.evidence]
     lines += [f"help: {finding.help}"] if finding.help else []
+    lines += [f"fix {fix.proof}: {fix.title}: {fix.reason}" for fix in finding.fixes if fix.proof]
     text = "\n".join(visible(row) for line in lines for row in line.splitlines())
     joined = ",".join(f"{key}={escape_property(value)}" for key, value in properties.items())
     return f"::{_COMMANDS[finding.severity]} {joined}::{escape_data(text)}"

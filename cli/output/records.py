@@ -45,8 +45,7 @@ def finding_record(finding: Finding, context: Context) -> dict[str, Any]:
     record["stage"] = rule.meta.stage.value if rule else None
     record["steps"] = [_step_record(step) for step in finding.steps]
     record["fixes"] = [
-        {"title": fix.title, "safety": fix.safety, "edits": [_edit_record(edit) for edit in fix.edits]}
-        for fix in finding.fixes
+        {**msgspec.to_builtins(fix), "edits": [_edit_record(edit) for edit in fix.edits]} for fix in finding.fixes
     ]
     return record
 

@@ -168,7 +168,10 @@ def _fix(fix: Fix, context: Context) -> dict[str, Any]:
     changes = [
         {"artifactLocation": _artifact(path, context), "replacements": parts} for path, parts in replacements.items()
     ]
-    return {"description": _message(f"{fix.title} ({fix.safety})"), "artifactChanges": changes}
+    record: dict[str, Any] = {"description": _message(f"{fix.title} ({fix.label})"), "artifactChanges": changes}
+    if fix.proof:
+        record["properties"] = {"proof": fix.proof, "reason": _escape(fix.reason)}
+    return record
 
 
 def _notification(error: ToolError, context: Context) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def _is_root(finding: Finding, part: Part) -> bool:
 def _zero_one(finding: Finding, evidence: PartEvidence, sources: Sources) -> list[Judged]:
     """A decision about one token leaves no guard: only a replay at 1 can tell."""
     part = evidence.part
-    if 1 not in part.replayed or not _is_traced(finding, evidence, sources):
+    if 1 not in part.replayed or not is_traced(finding, evidence, sources):
         return []
     for difference in target_verdicts.differences(part):
         if 1 in difference.sizes:
@@ -74,7 +74,7 @@ def _zero_one(finding: Finding, evidence: PartEvidence, sources: Sources) -> lis
     return [("refuted", "replay with guards dropped gave eager's answer at 1")]
 
 
-def _is_traced(finding: Finding, evidence: PartEvidence, sources: Sources) -> bool:
+def is_traced(finding: Finding, evidence: PartEvidence, sources: Sources) -> bool:
     """Whether the graph has operations of the function that the finding is in."""
     first, last = sources.function_lines(finding.span)
     return any(
@@ -116,7 +116,7 @@ def _undeclared(finding: Finding, evidence: PartEvidence, sources: Sources) -> l
 
 def _host_sync(finding: Finding, evidence: PartEvidence, sources: Sources) -> list[Judged]:
     """A sync that Dynamo captured and the compiler removed is no harm; where nothing was recorded nobody can tell."""
-    if evidence.part.graphed and _is_traced(finding, evidence, sources):
+    if evidence.part.graphed and is_traced(finding, evidence, sources):
         return [("refuted", "CUDA recorded the compiled forward")]
     return []
 

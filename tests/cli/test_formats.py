@@ -54,7 +54,7 @@ def test_json_has_exactly_the_documented_fields(tmp_path: Path) -> None:
         }
         assert all(step.keys() == POSITION | {"message"} for step in record["steps"])
         for fix in record["fixes"]:
-            assert fix.keys() == {"title", "safety", "edits"}
+            assert fix.keys() == {"title", "safety", "edits", "proof", "reason"}
             assert all(edit.keys() == POSITION | {"replacement"} for edit in fix["edits"])
     branch = document["findings"][1]
     assert branch["root"] == {"name": "ToyModel.forward", "path": "model.py", "line": 9, "contract": "vllm"}
