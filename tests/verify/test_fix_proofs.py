@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -49,15 +50,12 @@ class Unbuildable(nn.Module):
 def proofs(folder: Path, text: str, *replacements: str, safety: str = "safe") -> list[tuple[str | None, str]]:
     """Proof and reason of fixes that put `replacements` in place of the statements that findings point at."""
     (folder / "model.py").write_text(text)
-    plan = make_plan(
-        (str(folder / "model.py"),),
+    options: dict[str, Any] = {
         **dict.fromkeys(("min_confidence", "config", "cache_dir")),
         **dict.fromkeys(("select", "ignore", "exclude"), ()),
         **dict.fromkeys(("preview", "force_exclude"), False),
-        isolated=True,
-        no_cache=True,
-        jobs=1,
-    )
+    }
+    plan = make_plan((str(folder / "model.py"),), **options, isolated=True, no_cache=True, jobs=1)
     result = checked(plan)
     assert len(result.findings) == len(replacements)
     offered = [
