@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from vllm_lint.analyzer.choices import chosen_by_where
 from vllm_lint.analyzer.context import Context, Frame
 from vllm_lint.analyzer.events import (
     DataDecision,
@@ -97,7 +98,7 @@ def without_decided(events: Iterable[Event]) -> Iterator[Event]:
 
 def emit_tensor(context: Context, node: Located, frame: Frame, value: Tensor, form: str) -> None:
     """Report a decision on the value of a tensor."""
-    context.emit(TensorTruth, node, frame, value, form=form)
+    context.emit(TensorTruth, node, frame, value, form=form, chosen=chosen_by_where(context, node, frame))
 
 
 def compare_sequences(context: Context, name: str, left: Value, right: Value, node: Located, frame: Frame) -> Value:

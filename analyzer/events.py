@@ -150,6 +150,8 @@ class InputsCombined(RegionEvent):
     inputs: tuple[str, ...]
     declaration: Span | None = None
     """The decorator of the root, where shape ids are given."""
+    shared: tuple[Edit, ...] = ()
+    """Gives the inputs one shape id there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +159,8 @@ class TensorTruth(RegionEvent):
     """Python control flow on the value of a tensor. `form` as for `SizeDecision`."""
 
     form: str
+    chosen: Edit | None = None
+    """Has `torch.where` choose between two tensors instead."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,6 +215,8 @@ class StateChange(RegionEvent):
     """Whether it is a buffer or parameter."""
     used: bool
     """Whether other code of the file reads it."""
+    written: Edit | None = None
+    """Has the statement write into the tensor that is there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -310,6 +316,8 @@ class OperatorRegistered(Event):
     """Where the file defines it once more, whatever any condition says."""
     measured: bool = False
     """Whether a result that is a number is computed from sizes by a fake implementation."""
+    faked: tuple[Edit, ...] = ()
+    """Writes a fake implementation, where there is none and the real one shows how its result is made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -319,6 +327,8 @@ class OperatorWrites(Event):
     name: str
     argument: str
     how: str
+    declared: Edit | None = None
+    """Has the registration name the argument."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -332,6 +342,8 @@ class OperatorReturnsArgument(Event):
     argument: str
     maybe: bool
     fake: bool
+    copied: Edit | None = None
+    """Has it return a copy."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from vllm_lint.analyzer.context import Frame
-from vllm_lint.analyzer.findings import Span, Step
+from vllm_lint.analyzer.findings import Edit, Span, Step
 from vllm_lint.analyzer.index import FunctionInfo, ModuleInfo
 from vllm_lint.analyzer.interpreter import Interpreter
 from vllm_lint.analyzer.kernel_writes import FUNCTION_WRITES, KERNEL_WRITES
@@ -28,6 +28,7 @@ from vllm_lint.analyzer.memory_of import (
     stored_parameters,
     writes_in_place,
 )
+from vllm_lint.analyzer.operator_repairs import copy_of_result
 from vllm_lint.analyzer.values import External, Function, Partial, Value, options
 
 _MAX_DEPTH = 6
@@ -54,6 +55,8 @@ class Returned:
 
     results: tuple[Memory, ...]
     span: Span
+    copied: Edit | None = None
+    """Has it return a copy, where it returns one name."""
 
 
 @dataclass
@@ -234,7 +237,8 @@ class _Activation:
     def returned(self, node: ast.expr, variables: dict[str, Memory]) -> Returned:
         """What a `return` gives."""
         value = self.value(node, variables)
-        return Returned(value.parts if value.parts is not None else (value,), self._module.source.span(node))
+        parts = value.parts if value.parts is not None else (value,)
+        return Returned(parts, self._module.source.span(node), copy_of_result(self._module, node))
 
     def value(self, node: ast.expr | None, variables: dict[str, Memory]) -> Memory:
         """The memory of an expression; what it calls may write to arguments."""

@@ -14,11 +14,12 @@ from vllm_lint.analyzer.events import (
     OperatorReturnsArgument,
     OperatorWrites,
 )
-from vllm_lint.analyzer.findings import Confidence, Step
+from vllm_lint.analyzer.findings import Confidence, Edit, Step
 from vllm_lint.analyzer.index import ModuleInfo
 from vllm_lint.analyzer.interpreter import Interpreter
 from vllm_lint.analyzer.operator_bodies import Body, Returned, Write, walked
 from vllm_lint.analyzer.operator_decisions import data_reads, leading, size_decisions
+from vllm_lint.analyzer.operator_repairs import declaration_of_writes
 from vllm_lint.analyzer.operator_results import Scope, differences
 from vllm_lint.analyzer.registrations import Operator, collected, event_of, head_of
 from vllm_lint.analyzer.values import Function
@@ -36,19 +37,19 @@ EVENTS: tuple[type[Event], ...] = (
 def judged(interpreter: Interpreter, module: ModuleInfo) -> Iterator[Event]:
     """The operators that `module` registers, and where each breaks its word."""
     for operator in collected(interpreter, module):
-        yield event_of(operator)
+        yield event_of(operator, module)
         if operator.schema is not None and not operator.undecided:
-            yield from _dishonest(interpreter, operator)
+            yield from _dishonest(interpreter, operator, module)
         yield from _traced(interpreter, operator)
 
 
-def _dishonest(interpreter: Interpreter, operator: Operator) -> Iterator[Event]:
+def _dishonest(interpreter: Interpreter, operator: Operator, module: ModuleInfo) -> Iterator[Event]:
     bodies = [walked(interpreter, function) for function in operator.real]
     assert operator.schema is not None
     tensors = {p.name for p in operator.schema.parameters if "Tensor" in p.type}
     declared = {p.name for p in operator.schema.parameters if p.written}
     for body in bodies:
-        yield from _writes(operator, body, tensors - declared)
+        yield from _writes(operator, body, tensors - declared, module)
     if operator.schema.returns == ():
         return
     real = [r for body in bodies for r in body.returns]
@@ -107,7 +108,7 @@ def _decides(operator: Operator, scope: Scope, node: ast.expr, form: str, *, fak
     )
 
 
-def _writes(operator: Operator, body: Body, undeclared: set[str]) -> Iterator[Event]:
+def _writes(operator: Operator, body: Body, undeclared: set[str], module: ModuleInfo) -> Iterator[Event]:
     """For each argument the most certain of the writes to it."""
     found: dict[str, Write] = {}
     for write in body.writes:
@@ -122,10 +123,19 @@ def _writes(operator: Operator, body: Body, undeclared: set[str]) -> Iterator[Ev
             name=operator.name,
             argument=argument,
             how=write.text,
+            declared=_declaration(operator, argument, module) if write.certain else None,
         )
 
 
+def _declaration(operator: Operator, argument: str, module: ModuleInfo) -> Edit | None:
+    assert operator.schema is not None
+    written = [p.name for p in operator.schema.parameters if p.written or p.name == argument]
+    return declaration_of_writes(module, operator.first.span, operator.first.form, written)
+
+
 def _aliases(operator: Operator, returns: list[Returned], tensors: set[str], *, fake: bool) -> Iterator[Event]:
+    assert operator.schema is not None
+    unwritten = {p.name for p in operator.schema.parameters if not p.written and not fake}
     for returned in returns:
         seen: set[object] = set()
         for result in returned.results:
@@ -143,6 +153,9 @@ def _aliases(operator: Operator, returns: list[Returned], tensors: set[str], *, 
                     argument=argument,
                     maybe=not certain and not twice,
                     fake=fake,
+                    copied=returned.copied
+                    if argument in unwritten and result.whole and result.own == argument
+                    else None,
                 )
                 break
             if result.whole and not isinstance(result.own, str):

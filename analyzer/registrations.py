@@ -11,6 +11,7 @@ from vllm_lint.analyzer.events import Implementation, OperatorRegistered, Parame
 from vllm_lint.analyzer.findings import Confidence, Contract, Span
 from vllm_lint.analyzer.index import Binding, FunctionInfo, ModuleInfo
 from vllm_lint.analyzer.interpreter import Interpreter
+from vllm_lint.analyzer.operator_repairs import fake_implementation
 from vllm_lint.analyzer.registering import DIRECT, LIBRARY, Registering
 from vllm_lint.analyzer.schemas import Schema, parsed_schema, returned_types, type_of
 from vllm_lint.analyzer.values import NONE, UNKNOWN, Const, External, Function, Layer, Partial, Sequence, Value, options
@@ -241,8 +242,8 @@ def _names(value: Value) -> frozenset[str] | None:
 # What rules hear
 
 
-def event_of(operator: Operator) -> OperatorRegistered:
-    """What rules hear of an operator."""
+def event_of(operator: Operator, module: ModuleInfo) -> OperatorRegistered:
+    """What rules hear of an operator that `module` registers."""
     schema = operator.schema
     return OperatorRegistered(
         span=_span(operator.first),
@@ -257,6 +258,9 @@ def event_of(operator: Operator) -> OperatorRegistered:
         undecided=operator.undecided,
         again=tuple(e.span for e in operator.again),
         measured=any(map(_returns_size, operator.fakes)),
+        faked=()
+        if operator.fakes
+        else fake_implementation(module, operator.first.span, operator.first.form, operator.real),
     )
 
 

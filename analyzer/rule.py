@@ -6,10 +6,10 @@ import inspect
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from vllm_lint.analyzer.events import Event
-from vllm_lint.analyzer.findings import Confidence, Contract, Fix, Promise, Severity, Span, Step
+from vllm_lint.analyzer.findings import Confidence, Contract, Edit, Fix, Promise, Severity, Span, Step
 from vllm_lint.analyzer.lifecycle import Lifecycle, Stage, holds_for
 
 #: Headings of a rule's docstring, in this order; the first paragraph before them is the summary.
@@ -37,6 +37,12 @@ class Report:
     help: str = ""
     steps: tuple[Step, ...] = ()
     fixes: tuple[Fix, ...] = ()
+
+
+def offered(title: str, safety: Literal["safe", "unsafe"], *edits: Edit | None) -> tuple[Fix, ...]:
+    """A fix of these edits; none where one of them could not be made."""
+    made = tuple(edit for edit in edits if edit is not None)
+    return (Fix(title, safety, made),) if made and len(made) == len(edits) else ()
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from vllm_lint.analyzer import state_syntax as syntax
 from vllm_lint.analyzer.events import EnvironmentRead, StateChange, StateHandedOver, StepDecision
-from vllm_lint.analyzer.findings import Span
+from vllm_lint.analyzer.findings import Edit, Span
 from vllm_lint.analyzer.index import FunctionInfo, FunctionNode, ModuleInfo, nodes_of, walk_function
 from vllm_lint.analyzer.source import Located
+from vllm_lint.analyzer.state_repairs import written_in_place
 from vllm_lint.analyzer.values import (
     Class,
     Const,
@@ -96,7 +97,9 @@ def bind(context: Context, node: ast.Name | ast.Attribute, value: Value, frame: 
         kind = _kind(value, before)
         if kind == "tensor" and before is not None and _is_written_in_place(node, before, frame):
             continue
-        _report(context, target, node, frame, change="bind", value=kind)
+        statement = None if frame.info is None or context.quiet else syntax.statement_of(frame.info.node, node)
+        written = written_in_place(statement, before, value, frame) if kind == "tensor" else None
+        _report(context, target, node, frame, change="bind", value=kind, written=written)
         context.world.state.bound.add(target.place)
 
 
@@ -211,7 +214,16 @@ def read_module(context: Context, module: ModuleInfo, name: str, node: Located, 
         context.emit(EnvironmentRead, node, frame, variable=name)
 
 
-def _report(context: Context, target: _Target, node: ast.expr, frame: Frame, *, change: str, value: str) -> None:
+def _report(
+    context: Context,
+    target: _Target,
+    node: ast.expr,
+    frame: Frame,
+    *,
+    change: str,
+    value: str,
+    written: Edit | None = None,
+) -> None:
     state, name = context.world.state, target.expression
     if change in ("grow", "shrink", "store") and target.place in state.bound:
         return  # what was bound in this call ends with it
@@ -245,6 +257,7 @@ def _report(context: Context, target: _Target, node: ast.expr, frame: Frame, *, 
         resized=function is not None and change == "bind" and syntax.asks_for_size(function, name),
         registered=_is_registered(context, target, frame),
         used=_is_used(frame.module, target.place[1], statement),
+        written=written,
     )
 
 

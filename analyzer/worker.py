@@ -12,13 +12,14 @@ from vllm_lint.analyzer import decisions, declarations, roots
 from vllm_lint.analyzer.discovery import display_name
 from vllm_lint.analyzer.events import Event, FileProblem, InputsCombined, UnresolvedRoot
 from vllm_lint.analyzer.facts import FileFacts, RootReport
-from vllm_lint.analyzer.findings import Root, Span, ToolError
+from vllm_lint.analyzer.findings import Root, ToolError
 from vllm_lint.analyzer.index import FunctionInfo
 from vllm_lint.analyzer.interpreter import Interpreter
 from vllm_lint.analyzer.judge import Judge
 from vllm_lint.analyzer.profile import spent_on
 from vllm_lint.analyzer.project import Project
 from vllm_lint.analyzer.questions import digest_of_answers
+from vllm_lint.analyzer.root_repairs import with_shape_id
 from vllm_lint.analyzer.rule import Rule
 from vllm_lint.analyzer.source import SourceFile, read_source
 from vllm_lint.analyzer.suppressions import worth_a_look
@@ -47,14 +48,14 @@ class Worker:
         self._interpreter = Interpreter(project)
         self._judge: Judge
         self._root: Root | None = None
-        self._declaration: Span | None = None
+        self._compiled: roots.CompiledRoot | None = None
         self._read: dict[Path, tuple[FileFacts, SourceFile | FileProblem]] = {}
         if sys.getrecursionlimit() < _RECURSION_LIMIT:
             sys.setrecursionlimit(_RECURSION_LIMIT)
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, InputsCombined):
-            event = replace(event, declaration=self._declaration)
+            event = self._with_declaration(event)
         self._judge.add(event, self._root)
 
     def read(self, files: Sequence[tuple[Path, bytes | None]]) -> None:
@@ -107,6 +108,15 @@ class Worker:
         for compiled in roots.find_roots(self._interpreter, module):
             self._take(fact, compiled)
 
+    def _with_declaration(self, event: InputsCombined) -> InputsCombined:
+        """With the decorator of the root that it was seen in, and how that could be changed."""
+        compiled = self._compiled
+        if compiled is None or compiled.event is None:
+            return event
+        owner = compiled.owner
+        shared = () if owner is None else with_shape_id(owner.module, compiled.event, event.inputs)
+        return replace(event, declaration=compiled.event.span, shared=shared)
+
     def _examine_declarations(self, fact: FileFacts, path: Path, text: str) -> None:
         """What the file declares outside its roots."""
         surveys = declarations.surveys_of(text, self._judge.hears)
@@ -139,7 +149,7 @@ class Worker:
 
     def _enter(self, fact: FileFacts, compiled: roots.CompiledRoot) -> None:
         self._root = compiled.root
-        self._declaration = compiled.event.span if compiled.event is not None else None
+        self._compiled = compiled
         if compiled.event is not None:
             self._hear(compiled.event)
         try:

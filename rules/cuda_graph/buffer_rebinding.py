@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import ClassVar
 
 from vllm_lint.analyzer.events import Event, StateChange
 from vllm_lint.analyzer.findings import Promise, Severity
-from vllm_lint.analyzer.rule import Meta, Report, Rule
+from vllm_lint.analyzer.rule import Meta, Report, Rule, offered
 from vllm_lint.rules.step_state.family import DROPS_GUARDS, judged
 
 
@@ -53,7 +54,9 @@ class BufferRebinding(Rule):
 
     ## Fix safety
 
-    There is no automatic fix: the tensors need not have the same shape.
+    Unsafe: `self.buffer = value` becomes `self.buffer.copy_(value)` where both are known to be tensors of one fixed
+    shape. Whoever holds the tensor that is there then sees it change. None is offered where the method itself returns
+    the tensor or gives it to something else, and where the value is a name that somebody has.
 
     ## References
 
@@ -67,6 +70,7 @@ class BufferRebinding(Rule):
         promise=Promise.REPLAYABLE,
         severity=Severity.ERROR,
         proof="rebound",
+        fix="unsafe",
         contracts=DROPS_GUARDS,
     )
     events: ClassVar[tuple[type[Event], ...]] = (StateChange,)
@@ -77,10 +81,11 @@ class BufferRebinding(Rule):
         if event.change != "bind" or event.value != "tensor" or event.lazy or event.resized:
             return
         is_carried = event.registered or event.read is not None
-        yield judged(
+        found = judged(
             event,
             f"`{event.text}` is bound to another tensor in every step, and a CUDA graph goes on with the one of its "
             "recording",
             f"write into the tensor: `{event.text}.copy_(...)`" if is_carried else "return the tensor instead",
             Severity.ERROR if is_carried else Severity.WARNING,
         )
+        yield replace(found, fixes=offered("write into the tensor", "unsafe", event.written))

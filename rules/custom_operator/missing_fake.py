@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from vllm_lint.analyzer.events import Event, OperatorRegistered
 from vllm_lint.analyzer.findings import Promise, Severity
-from vllm_lint.analyzer.rule import Meta, Report, Rule
+from vllm_lint.analyzer.rule import Meta, Report, Rule, offered
 
 
 class MissingFake(Rule):
@@ -54,7 +54,9 @@ class MissingFake(Rule):
 
     ## Fix safety
 
-    There is no automatic fix: only the operator's author knows what it returns.
+    Safe: a fake implementation is written where the real one shows how its result is made, by one
+    `torch.empty_like(x)`, `x.new_empty(...)`, `x.clone()` or the like of nothing but arguments. Without compilation
+    nothing changes. In all other cases only the operator's author knows what it returns.
 
     ## References
 
@@ -68,6 +70,7 @@ class MissingFake(Rule):
         promise=Promise.HONEST_OPERATORS,
         severity=Severity.ERROR,
         proof="graph-break",
+        fix="safe",
         graph_breaks=("GB0090",),
     )
     events: ClassVar[tuple[type[Event], ...]] = (OperatorRegistered,)
@@ -83,4 +86,5 @@ class MissingFake(Rule):
         yield Report(
             f"operator `{event.name}` has no fake implementation, so calling it in compiled code breaks the graph",
             help="register one that returns an empty tensor of the right shape, dtype and device",
+            fixes=offered("write a fake implementation", "safe", *event.faked),
         )

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from vllm_lint.analyzer.events import Event, OperatorReturnsArgument
 from vllm_lint.analyzer.findings import Promise, Severity
-from vllm_lint.analyzer.rule import Meta, Report, Rule
+from vllm_lint.analyzer.rule import Meta, Report, Rule, offered
 
 
 class OutputAliasesInput(Rule):
@@ -55,7 +55,9 @@ class OutputAliasesInput(Rule):
 
     ## Fix safety
 
-    There is no automatic fix: callers of the operator change with it, or a copy costs time.
+    Unsafe: a `return` of an argument itself gives `argument.clone()`, so that a caller who writes to the result no
+    longer writes to the argument; and a copy costs time. None is offered for an argument that the operator declares to
+    write to, which had better not be returned, and for views, tuples and fake implementations.
 
     ## References
 
@@ -68,6 +70,7 @@ class OutputAliasesInput(Rule):
         promise=Promise.HONEST_OPERATORS,
         severity=Severity.ERROR,
         proof="output-aliases-input",
+        fix="unsafe",
     )
     events: ClassVar[tuple[type[Event], ...]] = (OperatorReturnsArgument,)
 
@@ -84,4 +87,5 @@ class OutputAliasesInput(Rule):
             message,
             severity=Severity.WARNING if event.maybe else None,
             help="return a copy, or return nothing and let the caller go on with the argument",
+            fixes=offered("return a copy", "unsafe", event.copied),
         )

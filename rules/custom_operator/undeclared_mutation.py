@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from vllm_lint.analyzer.events import Event, OperatorWrites
 from vllm_lint.analyzer.findings import Confidence, Promise, Severity
-from vllm_lint.analyzer.rule import Meta, Report, Rule
+from vllm_lint.analyzer.rule import Meta, Report, Rule, offered
 
 
 class UndeclaredMutation(Rule):
@@ -50,8 +50,9 @@ class UndeclaredMutation(Rule):
 
     ## Fix safety
 
-    There is no automatic fix: to declare the mutation costs a copy where the old value is still needed, and to write to
-    a copy costs one always.
+    Safe: where the write is certain, the argument is put into `mutates_args`, which changes nothing without
+    compilation. None is offered for a schema that is given as text, for `mutates_args` that is no list of names, and
+    where a condition decides about the write.
 
     ## References
 
@@ -64,6 +65,7 @@ class UndeclaredMutation(Rule):
         promise=Promise.HONEST_OPERATORS,
         severity=Severity.ERROR,
         proof="undeclared-mutation",
+        fix="safe",
     )
     events: ClassVar[tuple[type[Event], ...]] = (OperatorWrites,)
 
@@ -76,4 +78,5 @@ class UndeclaredMutation(Rule):
             f"`{event.name}` {does} to its argument `{event.argument}`, by {event.how}, and does not declare it",
             severity=None if certain else Severity.WARNING,
             help=f"name `{event.argument}` in `mutates_args` or mark it in the schema, or write to a copy",
+            fixes=offered(f"name `{event.argument}` in `mutates_args`", "safe", event.declared),
         )

@@ -8,7 +8,7 @@ from typing import ClassVar
 from vllm_lint.analyzer.events import Event, InputsCombined
 from vllm_lint.analyzer.findings import Promise, Severity, Step
 from vllm_lint.analyzer.lifecycle import Lifecycle
-from vllm_lint.analyzer.rule import Meta, Report, Rule
+from vllm_lint.analyzer.rule import Meta, Report, Rule, offered
 from vllm_lint.rules.dynamic_shape.family import ONLY_VLLM
 from vllm_lint.rules.wording import quoted
 
@@ -56,7 +56,9 @@ class MissingShapeId(Rule):
 
     ## Fix safety
 
-    There is no automatic fix: `dynamic_arg_dims` replaces all that vLLM infers, so it must name every argument.
+    Safe: the arguments get one shape id in `dynamic_arg_dims`, which counts under `dynamic_shapes_config.type=unbacked`
+    only. Where the decorator says nothing, all that vLLM would infer is written out. None is offered for a decorator of
+    a base class, for dims in another form than a dict of numbers, and for one with further options and no dims.
 
     ## References
 
@@ -72,6 +74,7 @@ class MissingShapeId(Rule):
         proof="unbacked-error",
         lifecycle=Lifecycle(stable="0.1.0"),
         torch=">=2.11",
+        fix="safe",
         contracts=ONLY_VLLM,
     )
     events: ClassVar[tuple[type[Event], ...]] = (InputsCombined,)
@@ -87,4 +90,5 @@ class MissingShapeId(Rule):
             span=event.declaration,
             steps=(*event.steps, place),
             help='give their token dimensions one shape id in `dynamic_arg_dims`, such as `{0: "tokens"}`',
+            fixes=offered("give them one shape id", "safe", *event.shared),
         )

@@ -8,7 +8,7 @@ from typing import ClassVar
 from vllm_lint.analyzer.events import Event, TensorTruth
 from vllm_lint.analyzer.findings import Promise, Severity
 from vllm_lint.analyzer.lifecycle import Lifecycle
-from vllm_lint.analyzer.rule import Meta, Report
+from vllm_lint.analyzer.rule import Meta, Report, offered
 from vllm_lint.rules.graph_break.family import GraphBreakRule
 from vllm_lint.rules.wording import construct
 
@@ -66,7 +66,10 @@ class TensorTruthValue(GraphBreakRule):
 
     ## Fix safety
 
-    There is no automatic fix: which of the forms is right depends on what the branch is for.
+    Unsafe: where both sides are computed from one tensor element by element, the statement becomes `torch.where`. It
+    computes both sides, and gives a tensor of its own where the code may have gone on with the one it had. What stands
+    in front of `and` and asks no tensor stays an `if`. None is offered for loops, for sides that call anything else,
+    and where shape or type of the sides may differ.
 
     ## References
 
@@ -80,6 +83,7 @@ class TensorTruthValue(GraphBreakRule):
         promise=Promise.CAPTURE,
         severity=Severity.ERROR,
         proof="graph-break, data-dependent",
+        fix="unsafe",
         lifecycle=Lifecycle(stable="0.1.0"),
         graph_breaks=(
             "GB0034",
@@ -99,5 +103,7 @@ class TensorTruthValue(GraphBreakRule):
         else:
             advice = "choose inside the tensor program, with `torch.where` or `torch.cond`, or in a custom operator"
         yield Report(
-            f"{asks} on the value of tensor `{event.text}`, which is not known while the graph is captured", help=advice
+            f"{asks} on the value of tensor `{event.text}`, which is not known while the graph is captured",
+            help=advice,
+            fixes=offered("choose with `torch.where`", "unsafe", event.chosen),
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,23 @@ def test_a_statement_is_put_under_a_condition_and_comments_stay(tmp_path: Path) 
     )
     assert fixed(tmp_path, text) == wanted
     assert fixed(tmp_path, wanted) == wanted
+
+
+@pytest.mark.parametrize("width", [79, 88, 100, 120])
+def test_what_gets_too_long_has_an_argument_on_each_line(tmp_path: Path, width: int) -> None:
+    path = tmp_path / "model.py"
+    for spare in range(6):
+        start = "        print(x.shape, '"
+        path.write_text(model(f"{start[8:]}{'-' * (width - len(start) - 2 - spare)}')").replace("'", '"'))
+        assert _is_formatted(path, width)
+        run(path, "--fix")
+        assert "is_compiling" in path.read_text()
+        assert _is_formatted(path, width)
+
+
+def _is_formatted(path: Path, width: int) -> bool:
+    command = [sys.executable, "-m", "ruff", "format", "--isolated", "--check", "--line-length", str(width), str(path)]
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
 @pytest.mark.parametrize(
