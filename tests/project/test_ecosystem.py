@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from benchmarks.accuracy.ecosystem import difference, run
+from benchmarks.accuracy.ecosystem import RECORD, difference, run
 
 MODEL = """\
 import torch
@@ -64,3 +65,14 @@ def test_a_folder_without_the_package_is_refused(tmp_path: Path) -> None:
 
 def test_a_second_finding_on_a_line_is_a_difference() -> None:
     assert difference({"VL201": ["a.py:1 error"]}, {"VL201": ["a.py:1 error"] * 2}) == {"VL201": ["a.py:1 error"]}
+
+
+@pytest.mark.slow
+@pytest.mark.vllm
+def test_the_installed_release_has_the_recorded_findings(capsys: pytest.CaptureFixture[str]) -> None:
+    spec = find_spec("vllm")
+    assert spec is not None
+    assert spec.origin is not None
+    status = run(Path(spec.origin).parent.parent, RECORD, jobs=1)  # one process: others run tests
+    said = capsys.readouterr()
+    assert status == 0, f"{said.err}{said.out}if that is meant: python -m benchmarks.accuracy.ecosystem --update"
