@@ -1,34 +1,31 @@
 """Plants edits in forwards of vLLM and transformers, and counts by rule how many each half finds, on the very line.
 
-    python -m benchmarks.accuracy.mutate --rounds 12 --out FILE
-    python -m benchmarks.accuracy.mutate --rounds 12 --runtime-minutes 15 --out FILE
+    python -m benchmarks.accuracy.mutate --out FILE
+    python -m benchmarks.accuracy.mutate --runtime-minutes 15 --out FILE
 
-Each round plants one edit of `edits.py` in every forward of `results/sites.json`, at its top, in a copy of the
-installed packages; the seed decides which edit goes where. A defect is found if its rule names the very line, and a
-harmless edit raises a false alarm if anything names one of its lines.
+Each round plants one edit of `edits/` in every forward of `results/sites.json`, in a copy of the installed packages;
+the seed decides which edit goes where. A defect is found if its rule names the very line, and a harmless edit raises a
+false alarm if anything names one of its lines.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
 import datetime as dt
 import json
 import random
 import shutil
 import sys
 import tempfile
-import textwrap
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy.edits import EDITS, Edit
+from benchmarks.accuracy.edits import EDITS
+from benchmarks.accuracy.planting import Mutant, Site, assignments, copy_packages, original, plant, planted
 from vllm_lint.analyzer.engine import Settings, check
 from vllm_lint.analyzer.findings import Finding
 from vllm_lint.cli.rule_facts import rule_facts
@@ -44,51 +41,18 @@ SITES = Path(__file__).parent / "results" / "sites.json"
 #: A prime number of tokens when captured, and what is replayed.
 TRACE_SIZE, SIZES = 131, (1, 2, 7, 64, 128, 256)
 
-
-@dataclass(frozen=True)
-class Site:
-    """A forward that runs below a compiled root of `target`; `x` has the number of tokens in dimension `dim`."""
-
-    provider: str
-    target: str
-    module: str
-    function: str
-    x: str
-    dim: int
-    ndim: int
-    root: str
-    """What is compiled, as `package.module:Class`."""
-
-    @property
-    def path(self) -> str:
-        """The file, relative to the folder that holds the package."""
-        return self.module.replace(".", "/") + ".py"
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """One edit at one site; `lines` are the planted ones, `marked` is the one that is wrong, 0 if none is."""
-
-    site: Site
-    edit: Edit
-    lines: tuple[int, ...]
-    marked: int
-
-    @property
-    def row(self) -> dict[str, Any]:
-        """For the results."""
-        site, edit = self.site, self.edit
-        return {"rule": edit.rule, "edit": edit.name, "site": f"{site.module}:{site.function}", "target": site.target}
+Told = dict[Mutant, list[str]]
+"""Mutant to the codes and severities of the findings on its lines; `*` marks those on the marked line."""
 
 
 def main() -> None:
     """Plant, check, run a sample, and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--rounds", type=int, default=12, help="so many edits are planted in each forward")
+    parser.add_argument("--rounds", type=int, default=3, help="so many edits are planted in each forward")
     parser.add_argument("--only", help="edits of rules whose code begins with this")
     parser.add_argument(
-        "--runtime-minutes", type=float, default=0, help="capture mutants, in random order, for so long"
+        "--runtime-minutes", type=float, default=0, help="capture mutants, those of each edit in turn, for so long"
     )
     parser.add_argument("--jobs", type=int, default=1, help="captures at a time")
     parser.add_argument("--out", type=Path, help="write the results here as JSON")
@@ -98,14 +62,14 @@ def main() -> None:
     edits = [edit for edit in EDITS if not options.only or edit.rule.startswith(options.only)]
     started = time.perf_counter()
     mutants: list[Mutant] = []
-    static: dict[Mutant, list[str]] = {}
+    static: Told = {}
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
-        _copy_packages(base, sites)
+        copy_packages(base, sites)
         for chosen in assignments(sites, edits, options.rounds, options.seed):
-            planted = plant(base, chosen)
-            mutants += planted
-            static |= _static(base, planted)
+            found = plant(base, chosen)
+            mutants += found
+            static |= _static(base, found)
             print(f"{len(mutants)} mutants, {time.perf_counter() - started:.0f} s", flush=True)
     report = {
         "date": dt.datetime.now(tz=dt.timezone.utc).date().isoformat(),
@@ -116,8 +80,9 @@ def main() -> None:
         "static": score(mutants, static),
     }
     if options.runtime_minutes:
-        runtime = _runtime(mutants, options)
+        runtime, failed = _runtime(mutants, options)
         report["runtime"] = score(list(runtime), runtime)
+        report["not captured"] = failed
         report["static on the runtime sample"] = score(list(runtime), static)
     text = json.dumps(report, indent=1) + "\n"
     if options.out:
@@ -125,95 +90,7 @@ def main() -> None:
     _print(report)
 
 
-def assignments(
-    sites: Sequence[Site], edits: Sequence[Edit], rounds: int, seed: int
-) -> Iterator[list[tuple[Site, Edit]]]:
-    """For each round an edit for each site; no site gets one twice, and all edits are planted about as often."""
-    generator = random.Random(seed)  # noqa: S311  nothing secret
-    order = list(edits)
-    generator.shuffle(order)
-    starts = [index * 7 + generator.randrange(3) for index in range(len(sites))]
-    for step in range(min(rounds, len(order))):
-        yield [(site, order[(start + step) % len(order)]) for site, start in zip(sites, starts, strict=True)]
-
-
-def plant(base: Path, chosen: Iterable[tuple[Site, Edit]]) -> list[Mutant]:
-    """Write each file below `base` anew, with the edits of its sites."""
-    by_path: dict[str, list[tuple[Site, Edit]]] = defaultdict(list)
-    for site, edit in chosen:
-        by_path[site.path].append((site, edit))
-    mutants = []
-    for path, pairs in by_path.items():
-        text, places = planted(_original(path).read_text(encoding="utf-8"), pairs)
-        (base / path).write_text(text, encoding="utf-8")
-        mutants += [Mutant(*pair, *place) for pair, place in zip(pairs, places, strict=True)]
-    return mutants
-
-
-def planted(text: str, pairs: Sequence[tuple[Site, Edit]]) -> tuple[str, list[tuple[tuple[int, ...], int]]]:
-    """`text` with the edits, and for each of them its lines and the marked one."""
-    lines, tree = text.splitlines(), ast.parse(text)
-    inserted: list[tuple[int, int, list[str]]] = []
-    for number, (site, edit) in enumerate(pairs):
-        cls, function, constructor = _definitions(tree, site)
-        first = function.body[1 if ast.get_docstring(function) is not None else 0]
-        inserted.append((first.lineno - 1, number, _lines(edit.code, site, number, first.col_offset)))
-        if edit.top:
-            at = min([cls.lineno, *(d.lineno for d in cls.decorator_list)]) - 1
-            inserted.append((at, number, _lines(edit.top, site, number, 0)))
-        if edit.init:
-            assert constructor is not None, f"{site.function} has no constructor of its own"
-            last = constructor.body[-1]
-            inserted.append((last.end_lineno or 0, number, _lines(edit.init, site, number, last.col_offset)))
-    for at, _, code in sorted(inserted, key=lambda each: each[:2], reverse=True):
-        lines[at:at] = code
-    places = []
-    for number, (_, edit) in enumerate(pairs):
-        own = [n for n, line in enumerate(lines, 1) if line.endswith((f"# planted{number}", f"# here{number}"))]
-        marked = [n for n in own if lines[n - 1].endswith(f"# here{number}")]
-        assert len(marked) == bool(edit.finds), f"{edit.rule} {edit.name}: {len(marked)} lines are marked"
-        places.append((tuple(own), marked[0] if marked else 0))
-    return "\n".join(lines) + "\n", places
-
-
-def _lines(code: str, site: Site, number: int, indent: int) -> list[str]:
-    """The lines of an edit as they stand in the file; each names the edit, so that several fit into one file."""
-    for name, value in (("{x}", site.x), ("{n}", f"{site.x}.shape[{site.dim}]"), ("{dim}", str(site.dim))):
-        code = code.replace(name, value)
-    code = code.replace("planted", f"planted{number}")
-    marked = [
-        line if not line.strip() else line + str(number) if line.endswith("# here") else f"{line}  # planted{number}"
-        for line in code.splitlines()
-    ]
-    return textwrap.indent("\n".join(marked), " " * indent).splitlines()
-
-
-def _definitions(tree: ast.Module, site: Site) -> tuple[ast.ClassDef, ast.FunctionDef, ast.FunctionDef | None]:
-    name, _, method = site.function.partition(".")
-    for cls in tree.body:
-        if isinstance(cls, ast.ClassDef) and cls.name == name:
-            members = {m.name: m for m in cls.body if isinstance(m, ast.FunctionDef)}
-            return cls, members[method], members.get("__init__")
-    sys.exit(f"{site.path} defines no {name}: results/sites.json is of another version")
-
-
-def _original(path: str) -> Path:
-    spec = find_spec(path.partition("/")[0])
-    assert spec is not None
-    assert spec.origin is not None, f"{path} is not installed"
-    return Path(spec.origin).parent.parent / path
-
-
-def _copy_packages(base: Path, sites: Iterable[Site]) -> None:
-    for package in {site.path.partition("/")[0] for site in sites}:
-        shutil.copytree(_original(package + "/__init__.py").parent, base / package, ignore=_not_python)
-
-
-def _not_python(_: str, names: list[str]) -> list[str]:
-    return [n for n in names if "." in n and not n.endswith((".py", ".pyi"))]
-
-
-def _static(base: Path, mutants: Sequence[Mutant]) -> dict[Mutant, list[str]]:
+def _static(base: Path, mutants: Sequence[Mutant]) -> Told:
     """What a check of the planted files says on planted lines."""
     paths = tuple(sorted({base / m.site.path for m in mutants}))
     roots = tuple(sorted({root for m in mutants if (root := _root(m.site))}))
@@ -221,46 +98,61 @@ def _static(base: Path, mutants: Sequence[Mutant]) -> dict[Mutant, list[str]]:
     result = check(settings, RULES)
     for error in result.errors:
         print(f"error: {error.message}", file=sys.stderr)
-    return {m: said(m, result.findings, m.site.path) for m in mutants}
+    return {m: said(m, result.findings, m.site.path, m.marked) for m in mutants}
 
 
-def said(mutant: Mutant, findings: Iterable[Finding], path: str) -> list[str]:
-    """Codes and severities of the findings on planted lines; `*` marks those on the marked line."""
+def said(mutant: Mutant, findings: Iterable[Finding], path: str, marked: int) -> list[str]:
+    """What findings on the planted lines say, and whether they are on the line `marked`."""
     mine = (f for f in findings if f.path == path and f.line in mutant.lines)
-    return sorted({f"{f.code} {f.severity.value}{'*' if f.line == mutant.marked else ''}" for f in mine})
+    return sorted({f"{f.code} {f.severity.value}{'*' if f.line == marked else ''}" for f in mine})
 
 
-def _runtime(mutants: Sequence[Mutant], options: argparse.Namespace) -> dict[Mutant, list[str]]:
-    """What captures of mutants show on planted lines, for as many as there is time for."""
-    waiting = [m for m in mutants if not m.edit.only_static]
-    random.Random(options.seed).shuffle(waiting)  # noqa: S311  nothing secret
-    found: dict[Mutant, list[str]] = {}
-    started, number = time.monotonic(), 0
+def _runtime(mutants: Sequence[Mutant], options: argparse.Namespace) -> tuple[Told, dict[str, str]]:
+    """What captures of mutants show on planted lines, for as many as there is time for; and why others have none."""
+    found: Told = {}
+    failed: dict[str, str] = {}
+    started = time.monotonic()
+    waiting = _in_turn([m for m in mutants if not m.edit.only_static], options.seed)
     with tempfile.TemporaryDirectory() as scratch, Pool(options.jobs) as pool:
-        while number < len(waiting) and time.monotonic() - started < options.runtime_minutes * 60:
-            batch = waiting[number : number + 2 * options.jobs]
-            number += len(batch)
-            jobs = [_job(m, Path(scratch, f"{id(m)}")) for m in batch]
-            for mutant, job, future in [(m, j, pool.submit(j)) for m, j in zip(batch, jobs, strict=True)]:
+        while waiting and time.monotonic() - started < options.runtime_minutes * 60:
+            batch, waiting = waiting[: options.jobs], waiting[options.jobs :]
+            jobs = [_job(m, Path(scratch, str(number))) for number, m in enumerate(batch)]
+            futures = [pool.submit(job) for job, _ in jobs]
+            for mutant, (job, alone), future in zip(batch, jobs, futures, strict=True):
                 result = future.result()
-                if any(isinstance(o, EagerFailed) for o in result.outcomes) or not result.parts:
-                    print(f"not run: {mutant.row}: {result.outcomes[:1]}"[:300], file=sys.stderr)
+                reason = next((o.message for o in result.outcomes if isinstance(o, EagerFailed)), "")
+                if reason or not result.parts:
+                    failed[str(mutant)] = reason or str(result.outcomes)
                 else:
                     (copy,) = job.overlay.values()
-                    found[mutant] = said(mutant, _shown(result, Path(job.folder)), copy.lstrip("/"))
-                    print(f"{len(found)} captured, {time.monotonic() - started:.0f} s", flush=True)
+                    shown = _shown(result, Path(job.folder))
+                    found[mutant] = said(alone, shown, copy.lstrip("/"), alone.shown)
                 shutil.rmtree(job.folder)
-    return found
+            print(f"{len(found)} captured, {len(failed)} not, {time.monotonic() - started:.0f} s", flush=True)
+    return found, failed
 
 
-def _job(mutant: Mutant, folder: Path) -> Job:
-    """The job of `vllm-lint verify` for one mutant alone."""
-    original = _original(mutant.site.path)
-    text, _ = planted(original.read_text(encoding="utf-8"), [(mutant.site, mutant.edit)])
-    copy = folder / "copy" / original.name
+def _in_turn(mutants: Sequence[Mutant], seed: int) -> list[Mutant]:
+    """In random order, but a second one of an edit comes after the first ones of all."""
+    order = list(mutants)
+    random.Random(seed).shuffle(order)  # noqa: S311  nothing secret
+    seen: Counter[str] = Counter()
+    turns = []
+    for mutant in order:
+        key = f"{mutant.edit.rule} {mutant.edit.name}"
+        turns.append(seen[key])
+        seen[key] += 1
+    return [mutant for _, mutant in sorted(zip(turns, order, strict=True), key=lambda pair: pair[0])]
+
+
+def _job(mutant: Mutant, folder: Path) -> tuple[Job, Mutant]:
+    """The job of `vllm-lint verify` for one mutant without the others of its file, and where its lines are then."""
+    path = original(mutant.site.path)
+    text, (alone,) = planted(path.read_text(encoding="utf-8"), [(mutant.site, mutant.edit)])
+    copy = folder / "copy" / path.name
     copy.parent.mkdir(parents=True)
     copy.write_text(text, encoding="utf-8")
-    return Job(
+    job = Job(
         target=mutant.site.target,
         provider=mutant.site.provider,  # type: ignore[arg-type]
         folder=str(folder),
@@ -268,8 +160,9 @@ def _job(mutant: Mutant, folder: Path) -> Job:
         sizes=SIZES,
         blame=True,
         timeout=120.0,
-        overlay={str(original): str(copy)},
+        overlay={str(path): str(copy)},
     )
+    return job, alone
 
 
 def _root(site: Site) -> str:

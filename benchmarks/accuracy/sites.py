@@ -1,5 +1,7 @@
 """Lists forwards of vLLM and transformers that run below a compiled root, with an argument that has a row a token.
 
+vLLM's roots themselves are listed as well, with the last of their arguments that has one.
+
     python -m benchmarks.accuracy.sites --out benchmarks/accuracy/results/sites.json
 
 They are found by running: models are built tiny, called with two numbers of tokens, and every module that is called
@@ -130,6 +132,9 @@ def _sites(provider: Any, target: str) -> list[dict[str, Any]]:
     with torch.no_grad():
         for region in regions(Job(target=target, provider=provider, trace_size=_FEW)):
             few, more = _called(region, _FEW), _called(region, _MORE)
+            if provider == "vllm":  # where a decorator says what is dynamic
+                few |= _given(region, _FEW)
+                more |= _given(region, _MORE)
             for (cls, name), size in few.items():
                 other = more.get((cls, name), ())
                 dims = [d for d, pair in enumerate(zip(size, other, strict=False)) if pair == (_FEW, _MORE)]
@@ -137,7 +142,8 @@ def _sites(provider: Any, target: str) -> list[dict[str, Any]]:
                 if len(dims) == 1 and cls.__module__.startswith(folder) and "forward" in vars(cls):
                     row = {"provider": provider, "target": target, "module": place[0], "function": place[1]}
                     root = f"{type(region.module).__module__}:{type(region.module).__qualname__}"
-                    found.setdefault(place, {**row, "x": name, "dim": dims[0], "ndim": len(size), "root": root})
+                    row |= {"x": name, "dim": dims[0], "ndim": len(size), "root": root}
+                    found.setdefault(place, {**row, "constructor": "__init__" in vars(cls)})
     return list(found.values())
 
 
@@ -159,6 +165,14 @@ def _called(region: Any, tokens: int) -> dict[tuple[type, str], tuple[int, ...]]
     for handle in handles:
         handle.remove()
     return sizes
+
+
+def _given(region: Any, tokens: int) -> dict[tuple[type, str], tuple[int, ...]]:
+    """Size of each tensor that the root itself is called with, the last one first."""
+    import torch
+
+    inputs = reversed(list(region.inputs(tokens).items()))
+    return {(type(region.module), name): tuple(v.shape) for name, v in inputs if isinstance(v, torch.Tensor)}
 
 
 def _below(module: Any) -> Iterator[Any]:
