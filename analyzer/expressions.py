@@ -13,6 +13,7 @@ from typing import Any
 from vllm_lint.analyzer import builtin_calls, decisions, operators, special_calls, state
 from vllm_lint.analyzer.context import Context, Frame
 from vllm_lint.analyzer.events import LibraryCall, SizeSpecialization
+from vllm_lint.analyzer.hashes import is_dataclass
 from vllm_lint.analyzer.index import CACHED_NODES, Assignment, Binding, ClassInfo, FunctionInfo, ModuleInfo
 from vllm_lint.analyzer.origins import NO_ORIGINS, Origins
 from vllm_lint.analyzer.sizes import Condition, Size
@@ -334,8 +335,8 @@ class Expressions(Context):
         home = Frame(base.module, {}, owner=base)
         if not isinstance(binding, FunctionInfo):
             default = self.binding_value(binding, home)
-            if instance.typed and default == NONE and name in base.annotations:
-                # A field that is None by default: which value it has is not known, but which type.
+            if instance.typed and name in base.annotations and (default == NONE or is_dataclass(base)):
+                # A field, whose default says nothing: which value it has is not known, but which type.
                 return self.from_annotation(base.annotations[name], Frame(base.module, {}), f"{base.name}.{name}")
             return default
         decorators = _decorator_names(binding)

@@ -126,6 +126,7 @@ class ModuleInfo:
     fakes: dict[str, ast.expr] = field(default_factory=dict)
     """Custom operators that the module registers through vLLM's `direct_register_custom_op`, and their fakes."""
     operators: dict[str, ast.expr] = field(default_factory=dict)
+    """The functions of those, and of operators that `custom_op` makes."""
     """The same, and their functions."""
 
     def absolute(self, module: str | None, level: int) -> str:
@@ -185,6 +186,7 @@ def _index_block(
                 continue
             info = FunctionInfo(statement, module, f"{prefix}.{statement.name}")
             bindings.setdefault(statement.name, []).append(info)
+            _index_operator(statement, module)
         elif isinstance(statement, ast.ClassDef):
             bindings.setdefault(statement.name, []).append(index_class(statement, module, prefix))
         elif isinstance(statement, (ast.Import, ast.ImportFrom)):
@@ -244,6 +246,16 @@ def _index_registration(call: ast.Call, module: ModuleInfo) -> None:
         module.fakes[str(name.value)] = given["fake_impl"]
     if isinstance(name, ast.Constant) and "op_func" in given:
         module.operators[str(name.value)] = given["op_func"]
+
+
+def _index_operator(function: ast.FunctionDef | ast.AsyncFunctionDef, module: ModuleInfo) -> None:
+    """An operator that a decorator makes of a function, `@torch.library.custom_op("library::name", ...)`."""
+    for decorator in function.decorator_list:
+        called = decorator.func if isinstance(decorator, ast.Call) else None
+        if isinstance(decorator, ast.Call) and getattr(called, "attr", getattr(called, "id", "")) == "custom_op":
+            name = decorator.args[0] if decorator.args else None
+            if isinstance(name, ast.Constant) and isinstance(name.value, str):
+                module.operators[name.value.rpartition("::")[2]] = ast.Name(function.name, ast.Load())
 
 
 def _index_target(target: ast.expr, value: ast.expr, path: tuple[int, ...], into: dict[str, list[Binding]]) -> None:

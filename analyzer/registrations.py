@@ -165,8 +165,9 @@ def _describe(interpreter: Interpreter, operator: Operator, event: Registering) 
     elif form.endswith(("register_fake", "impl_abstract")):
         _add(interpreter, operator, operator.fakes, given.get("func", UNKNOWN))
     elif not form.endswith("define"):
-        _add(interpreter, operator, operator.real, given.get("func", UNKNOWN))
-        operator.keys.add(_text(given.get("key", UNKNOWN)) or "")
+        key = _text(given.get("key", UNKNOWN)) or ""
+        _add(interpreter, operator, operator.fakes if key == "Meta" else operator.real, given.get("func", UNKNOWN))
+        operator.keys.add(key)
         if form == "torch.library.triton_op":
             operator.keys.add(_COMPOSITE[0])  # it is traced through
 

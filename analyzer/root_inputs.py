@@ -25,6 +25,9 @@ _AS_STRING = "''"
 #: Inputs that hold one number for each token, by vLLM's naming; other tensors have a width.
 _ONE_DIMENSIONAL = {"input_ids", "positions", "position_ids", "token_type_ids", "cu_seqlens", "max_seqlen", "seqlens"}
 
+#: What vLLM calls tensors that every model takes, so that no annotation is needed to know them.
+_TOKEN_INPUTS = {"input_ids", "positions", "position_ids"}
+
 #: How arguments end that vLLM passes as tensors with one element.
 _SCALAR_ENDING = "max_seqlen"
 _TENSOR_ATTRIBUTES = {"shape", "size", "dtype", "device", "view", "reshape", "to", "unsqueeze", "ndim", "dim", "numel"}
@@ -153,7 +156,7 @@ def _is_tensor(interpreter: Interpreter, function: FunctionInfo, parameter: ast.
     if parameter.arg.endswith(_SCALAR_ENDING) or names & {"int", "float", "bool"}:
         return False
     if parameter.annotation is None:
-        return parameter.arg in _operands(function)
+        return parameter.arg in _TOKEN_INPUTS or parameter.arg in _operands(function)
     if names & operators.TENSOR_TYPES or INTERMEDIATE_TENSORS in names:
         return True
     return any(

@@ -337,6 +337,8 @@ def _custom_operator(call: Call) -> Value:
     if name in module.operators and not call.context.quiet:
         with call.context.silently():
             function = call.context.evaluate(module.operators[name], Frame(module, {}))
+        if isinstance(function, Partial) and function.arguments:  # an operator stands for the function it was made of
+            function = function.arguments[0]
         state.hand_over(call.context, function, call.node, call.frame)
     fake = module.fakes.get(name)
     if fake is None:

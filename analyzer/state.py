@@ -197,9 +197,8 @@ def decide(context: Context, node: ast.expr, frame: Frame, form: str) -> None:
         context.emit(StepDecision, node, frame, source=source, form=form)
 
 
-def assign_step(context: Context, target: ast.expr, value: ast.expr, frame: Frame) -> None:
-    """An assignment in such a function."""
-    source = step_source(context, value, frame)
+def assign_step(target: ast.expr, source: str, frame: Frame) -> None:
+    """An assignment, in such a function, of what `source` names; of something else if it is empty."""
     for name in ast.walk(target):
         if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store):
             frame.step.pop(name.id, None)

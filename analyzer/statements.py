@@ -65,10 +65,12 @@ class Statements(Conditions):
 
     def _assign(self, node: ast.Assign, frame: Frame) -> bool:
         value = self.evaluate(node.value, frame)
+        of_step = bool(frame.step) and not self.quiet
+        source = state.step_source(self, node.value, frame) if of_step else ""  # before a target takes another meaning
         for target in node.targets:
             self.assign(target, value, frame)
-            if frame.step and not self.quiet:
-                state.assign_step(self, target, node.value, frame)
+            if of_step:
+                state.assign_step(target, source, frame)
         if len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
             _remember_test(node.targets[0].id, node.value, frame)
         return True

@@ -15,6 +15,7 @@ from vllm_lint.runtime_verifier.targets.made_inputs import failed
 from vllm_lint.runtime_verifier.targets.regions import Region, TargetError
 from vllm_lint.runtime_verifier.targets.vllm_models import weights
 from vllm_lint.runtime_verifier.targets.vllm_models.shrink import JSON, scaled, shrink
+from vllm_lint.runtime_verifier.worker.snapshot import Snapshot
 
 Sizes = Mapping[str, tuple["int | None", ...]]
 """Argument to its sizes; None is the number of tokens."""
@@ -188,8 +189,8 @@ def _options(model: torch.nn.Module) -> dict[str, Any]:
 
 
 def _working(model: torch.nn.Module, config: Any, tokens: int) -> Sizes:
-    """The first inputs with which the model runs."""
-    first = ""
+    """The first inputs with which the model runs; what it keeps of a run is taken back."""
+    first, start = "", Snapshot(model)
     for sizes in _candidates(model, config):
         try:
             model(**_made(sizes, _vocabulary(config), tokens), **_options(model))
@@ -197,6 +198,8 @@ def _working(model: torch.nn.Module, config: Any, tokens: int) -> Sizes:
             first = first or f"{line_of(error)}, called with {', '.join(sizes)}"
         else:
             return sizes
+        finally:
+            start.restore()
     raise failed(f"does not run with what can be made from its configuration: {first}; write a harness")
 
 

@@ -196,6 +196,30 @@ CLASSES = {
                 if info.width > 8: return x
                 return x if info.tokens > 64 else -x  # expect: VL201
         """,
+    "options whose defaults say nothing": """
+        from dataclasses import dataclass, field
+        from pydantic import Field
+
+        @dataclass
+        class Kernels:
+            fused: bool = False
+
+        @dataclass
+        class Options:
+            small: bool = False
+            kernels: Kernels = Field(default_factory=Kernels)
+
+        @support_torch_compile
+        class Model(nn.Module):
+            def __init__(self, options: Options):
+                super().__init__()
+                self.options = options
+
+            def forward(self, x: torch.Tensor):
+                if self.options.small and x.shape[0] > 64: x = -x  # expect: VL201
+                if self.options.kernels.fused: x = x[:64]  # expect: VL208
+                return x
+        """,
     "size in a named tuple": """
         from typing import NamedTuple
 

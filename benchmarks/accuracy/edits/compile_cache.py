@@ -13,7 +13,11 @@ _IF_SET = "if self.planted:\n    {x} = {x} * 2"
 _CURRENT = "from vllm.config import get_current_vllm_config\n"
 _OPTIONS = "import dataclasses\nimport hashlib\n\n\n@dataclasses.dataclass\nclass planted_options:\n"
 _HASHED = "        return hashlib.sha256({factors}.encode()).hexdigest()\n\n\n"
-_UUID_PASS = (
+_CHOSEN = (
+    "planted_chosen: planted_options = planted_options()\n\n\n"
+    "def planted_choose(options):\n    global planted_chosen\n    planted_chosen = options\n\n\n"
+)
+_OF_GRAPH = (
     "from torch._inductor.custom_graph_pass import CustomGraphPass\n\n\nclass planted_pass(CustomGraphPass):\n"
     "    def __init__(self, limit):\n        self.limit = limit{mark}\n\n"
     "    def __call__(self, graph):\n        for node in list(graph.nodes)[: self.limit]:\n"
@@ -74,7 +78,7 @@ COMPILE_CACHE = (
         "        ignored = {'exact'}\n        fields = [f for f in dataclasses.fields(self) if f.name not in ignored]\n"
         "        factors = {f.name: getattr(self, f.name) for f in fields}\n"
         + _HASHED.replace("{factors}", "repr(factors)")
-        + "planted_chosen: planted_options = planted_options()\n\n\n",
+        + _CHOSEN,
     ),
     good(
         "VL502",
@@ -90,7 +94,7 @@ COMPILE_CACHE = (
         top=_OPTIONS
         + "    exact: bool = False\n    tile: int = 8\n\n    def compute_hash(self):\n"
         + _HASHED.replace("{factors}", "repr(dataclasses.asdict(self))")
-        + "planted_chosen: planted_options = planted_options()\n\n\n",
+        + _CHOSEN,
     ),
     bad(
         "VL503",
@@ -115,17 +119,15 @@ COMPILE_CACHE = (
         + "    exact: bool = False\n    tile: int = 8\n\n    def compute_hash(self) -> str:\n"
         + _HASHED.replace("{factors}", "f'{self.tile} {self.exact}'"),
     ),
-    bad("VL504", "constant", "", top=_UUID_PASS.replace("{mark}", "  # here").replace("{uuid}", "'planted'")),
+    bad("VL504", "constant", "", top=_OF_GRAPH.replace("{mark}", "  # here").replace("{uuid}", "'planted'")),
     bad(
         "VL504",
         "its source",
         "",
         top="import inspect\n"
-        + _UUID_PASS.replace("{mark}", "  # here").replace("{uuid}", "inspect.getsource(type(self)).encode()"),
+        + _OF_GRAPH.replace("{mark}", "  # here").replace("{uuid}", "inspect.getsource(type(self)).encode()"),
     ),
-    good(
-        "VL504", "its argument", "", top=_UUID_PASS.replace("{mark}", "").replace("{uuid}", "f'planted {self.limit}'")
-    ),
+    good("VL504", "its argument", "", top=_OF_GRAPH.replace("{mark}", "").replace("{uuid}", "f'planted {self.limit}'")),
     bad(
         "VL505",
         "processors",

@@ -72,6 +72,7 @@ CUDA_GRAPHS = (
         "list",
         "self.planted.append({x}.mean())  # here\n{x} = {x} - sum(self.planted)",
         init="self.planted = []",
+        shows=("VL602",),
     ),
     bad("VL404", "dict of the module", "_planted['last'] = {x} * 1  # here", top="_planted = {}\n\n\n"),
     good(

@@ -21,13 +21,20 @@ _VLLM_CALL = "{x} = torch.ops.vllm.planted({x})  # shown"
 _NO_IMPORT = "the module cannot be imported"
 
 CUSTOM_OPERATORS = (
-    bad("VL301", "no fake implementation", _CALL, top=_CUSTOM.replace("=())\n", "=())  # here\n") + _PLAIN),
+    bad(
+        "VL301",
+        "no fake implementation",
+        _CALL,
+        top=_CUSTOM.replace("=())\n", "=())  # here\n") + _PLAIN,
+        shows=("GB4315", "GB0090"),
+    ),
     bad(
         "VL301",
         "library",
         _CALL,
         top=_LIBRARY + "_planted_library.define('op(Tensor x) -> Tensor')  # here\n"
         "_planted_library.impl('op', lambda x: x * 2, 'CPU')\n\n\n",
+        shows=("GB4315", "GB0090"),
     ),
     good("VL301", "fake implementation", _CALL, top=_CUSTOM + _PLAIN + _FAKE),
     good(
@@ -44,6 +51,7 @@ CUSTOM_OPERATORS = (
         "{x} = torch.ops.planted.op({x}, 2.0)  # shown",
         top=_CUSTOM + "def _planted(x: torch.Tensor, scale: float) -> torch.Tensor:\n    return x * scale\n\n\n"
         "@_planted.register_fake\ndef _(x):  # here\n    return torch.empty_like(x)\n\n\n",
+        shows=("GB0112",),
     ),
     bad(
         "VL302",
@@ -55,6 +63,7 @@ CUSTOM_OPERATORS = (
         )
         + _BY_NAME,
         provider="vllm",
+        shows=("GB0112",),
     ),
     good(
         "VL302",
@@ -66,15 +75,17 @@ CUSTOM_OPERATORS = (
     bad(
         "VL303",
         "pass",
-        _VLLM_CALL,
+        _VLLM_CALL.replace("= ", "= {x} + "),
         top=_PLAIN + "def _planted_fake(x: torch.Tensor) -> torch.Tensor:  # here\n    pass\n\n" + _BY_NAME,
         provider="vllm",
+        shows=("GB0112", "GB4315"),
     ),
     bad(
         "VL303",
         "only a docstring",
-        _CALL,
+        _CALL.replace("= ", "= {x} + "),
         top=_CUSTOM + _PLAIN + _REGISTER_FAKE + 'def _planted_fake(x):  # here\n    """Like x."""\n\n\n',
+        shows=("GB0112", "GB4315"),
     ),
     good(
         "VL303",
@@ -93,9 +104,9 @@ CUSTOM_OPERATORS = (
         "VL304",
         "output argument in a helper",
         "planted = torch.empty_like({x})\n{x} = {x} + torch.ops.planted.op({x}, planted)  # shown",
-        top="def _planted_fill(out, x):\n    torch.add(x, 1, out=out)\n\n\n"
+        top="def _planted_fill(out, x):\n    torch.add(x, 1, out=out)  # here\n\n\n"
         + _CUSTOM
-        + "def _planted(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:\n    _planted_fill(y, x)  # here\n"
+        + "def _planted(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:\n    _planted_fill(y, x)\n"
         "    return x.sum()\n\n\n@_planted.register_fake\ndef _(x, y):\n    return x.new_empty(())\n\n\n",
     ),
     good(
@@ -125,11 +136,9 @@ CUSTOM_OPERATORS = (
         _CALL,
         top=_LIBRARY
         + "_planted_library.define('op(Tensor x) -> Tensor')\n\n\n"
-        "def _planted(x):\n    y = x[..., 1:]\n    return y.flatten()  # here\n\n\n".replace(
-            "y.flatten()", "y.detach()"
-        )
+        "def _planted(x):\n    y = x[...]\n    return y.detach()  # here\n\n\n".replace("y.flatten()", "y.detach()")
         + "_planted_library.impl('op', _planted, 'CPU')\n"
-        "_planted_library.impl('op', lambda x: torch.empty_like(x[..., 1:]), 'Meta')\n\n\n",
+        "_planted_library.impl('op', lambda x: torch.empty_like(x), 'Meta')\n\n\n",
     ),
     good("VL305", "a new tensor", _CALL, top=_CUSTOM + f"{_SIGNATURE}    y = x[...]\n    return y + 1\n\n\n" + _FAKE),
     bad(
@@ -161,14 +170,16 @@ CUSTOM_OPERATORS = (
         _CALL,
         top=_CUSTOM + _PLAIN + _REGISTER_FAKE + "def _planted_fake(x):\n    if x.shape[{dim}] > 64:  # here\n"
         "        return torch.empty_like(x)\n    return x.new_empty(x.shape)\n\n\n",
+        shows=("VL201",),
     ),
     bad(
         "VL307",
         "padding",
-        "{x} = {x} + torch.ops.planted.op({x})  # shown",
-        top=_CUSTOM + f"{_SIGNATURE}    return x.new_zeros(-(-x.shape[{{dim}}] // 16)).sum()\n\n\n"
-        "@_planted.register_fake\ndef _(x):\n    rows = 0 if x.shape[{dim}] % 16 == 0 else 1  # here\n"
-        "    return x.new_empty((rows,)).sum()\n\n\n",
+        "{x} = {x} + torch.ops.planted.op({x}).sum()  # shown",
+        top=_CUSTOM + f"{_SIGNATURE}    return torch.nn.functional.pad(x, (0, 0, 0, -x.shape[-2] % 16))\n\n\n"
+        "@_planted.register_fake\ndef _(x):\n    n = x.shape[{dim}]\n    more = 16 - n % 16 if n % 16 else 0  # here\n"
+        "    return x.new_empty((*x.shape[:{dim}], n + more, x.shape[-1]))\n\n\n",
+        shows=("VL201",),
     ),
     good(
         "VL307",
@@ -183,6 +194,7 @@ CUSTOM_OPERATORS = (
         _CALL,
         top=_CUSTOM + _PLAIN + "@_planted.register_fake\ndef _(x):\n    rows = int(x.sum().item())  # here\n"
         "    return x.new_empty((rows, *x.shape[1:]))\n\n\n",
+        shows=("VL102",),
     ),
     bad(
         "VL308",
@@ -190,6 +202,7 @@ CUSTOM_OPERATORS = (
         _CALL,
         top=_CUSTOM + _PLAIN + "@_planted.register_fake\ndef _(x):\n    if torch.any(x > 3):  # here\n"
         "        return x.new_empty(x.shape)\n    return torch.empty_like(x)\n\n\n",
+        shows=("VL102",),
     ),
     good(
         "VL308",
@@ -205,6 +218,7 @@ CUSTOM_OPERATORS = (
         "{x} = {x} * torch.ops.planted.op({x})  # shown",
         top=_CUSTOM.replace("=())\n", "=())  # here\n") + "def _planted(x: torch.Tensor) -> float:\n"
         "    return 1.0 + float(x.shape[{dim}])\n\n\n@_planted.register_fake\ndef _(x):\n    return 1.0\n\n\n",
+        shows=("VL105",),
     ),
     bad(
         "VL309",
@@ -213,6 +227,7 @@ CUSTOM_OPERATORS = (
         top=_LIBRARY + "_planted_library.define('op(Tensor x) -> bool')  # here\n"
         "_planted_library.impl('op', lambda x: bool((x > 0).any()), 'CPU')\n"
         "_planted_library.impl('op', lambda x: True, 'Meta')\n\n\n",
+        shows=("VL105",),
     ),
     good(
         "VL309",
@@ -228,6 +243,7 @@ CUSTOM_OPERATORS = (
         top=_LIBRARY + "_planted_library.define('op(Tensor x) -> Tensor')\n\n\n"
         "def _planted(x):\n    if x.size({dim}) <= 128:  # here\n        x = x * 2\n    return x + 1\n\n\n"
         "_planted_library.impl('op', _planted, 'CompositeImplicitAutograd')\n\n\n",
+        shows=("VL201",),
     ),
     good(
         "VL310",

@@ -11,6 +11,7 @@ _ONE_ID = _ROOT.replace("{dims}", str({name: {0: "planted"} for name in ("{x}", 
 _NO_IDS = _ROOT.replace("{dims}", str(dict.fromkeys(("{x}", *_OTHERS), 0)))
 _TWO_IDS = _ROOT.replace("{dims}", str({"{x}": {0: "planted"}} | {name: {0: "planted_n"} for name in _OTHERS}))
 _FORGOTTEN = _ROOT.replace("{dims}", str(dict.fromkeys(_OTHERS, 0)))
+_MEET = "a run shows it where the lengths meet"
 _ALWAYS_EQUAL = "every input of these models has one length"
 
 DYNAMIC_SHAPES = (
@@ -49,14 +50,14 @@ DYNAMIC_SHAPES = (
     bad("VL204", "unflatten", "planted = {x}.unflatten({dim}, (-1, 4))  # here\n{x} = {x} + planted.sum()"),
     good("VL204", "heads", "planted = {x}.unflatten(-1, (-1, 2))\n{x} = planted.flatten(-2)"),
     good("VL204", "flatten", "planted = {x}.reshape(-1, {x}.shape[-1])\n{x} = planted.view_as({x})"),
-    bad("VL208", "first rows", "{x} = {x} + {x}.narrow({dim}, 0, 64).sum()  # here"),
-    bad("VL208", "one row", "{x} = {x} + {x}.select({dim}, 100).sum()  # here"),
+    bad("VL208", "first rows", "{x} = {x} + {x}.narrow({dim}, 0, 64).sum()  # here", shows=("VL201",)),
+    bad("VL208", "one row", "{x} = {x} + {x}.select({dim}, 100).sum()  # here", shows=("VL201",)),
     good("VL208", "first row", "{x} = {x} + {x}.select({dim}, 0).sum() * 0"),
     good("VL208", "last row", "{x} = {x} + {x}.select({dim}, -1).sum() * 0"),
     good("VL208", "first columns", "{x} = {x} + {x}[..., :4].sum() * 0"),
-    bad("VL205", "forgotten dim", "", decorator=_FORGOTTEN, argument="{x}: torch.Tensor,  # here"),
-    bad("VL205", "other annotation", "", argument="{x}: torch.LongTensor,  # here"),
-    bad("VL205", "no annotation", "", argument="{x},  # here"),
+    bad("VL205", "forgotten dim", "", decorator=_FORGOTTEN, argument="{x}: torch.Tensor,  # here", only_static=_MEET),
+    bad("VL205", "other annotation", "", argument="{x}: torch.LongTensor,  # here", only_static=_MEET),
+    bad("VL205", "no annotation", "", argument="{x},  # here", only_static=_MEET),
     good("VL205", "all dims", "", decorator=_ONE_ID),
     good("VL205", "optional", "", argument="{x}: torch.Tensor | None,"),
     bad(
@@ -82,21 +83,23 @@ DYNAMIC_SHAPES = (
     ),
     bad(
         "VL207",
-        "longest",
-        "planted = max(input_ids.shape[0] + 1, {n})  # here\n{x} = {x} * planted",
+        "at least as long",
+        "{x} = {x} * (2 if input_ids.numel() <= {n} // 2 else 1)  # here",
         decorator=_TWO_IDS,
         only_static=_ALWAYS_EQUAL,
     ),
-    good("VL207", "arithmetic", "{x} = {x} * ({n} - input_ids.shape[0] + 1)", decorator=_TWO_IDS),
+    good("VL207", "arithmetic", "{x} = {x} * ({n} - input_ids.shape[0] + 1)", decorator=_ONE_ID),
     bad(
         "VL209",
         "halves of what is left",
         "planted = {x}.flatten().nonzero()\nplanted, _ = planted.tensor_split(2)  # here\n{x} = {x} + planted.sum()",
+        shows=("VL102",),
     ),
     bad(
         "VL209",
         "pieces of what is left",
         "planted = {x}[{x} > 0]\nfor planted_part in planted.split(16):  # here\n    {x} = {x} + planted_part.sum()",
+        shows=("VL102",),
     ),
     good("VL209", "halves of the width", "planted, _ = {x}.chunk(2, -1)\n{x} = {x} + planted.sum()"),
 )

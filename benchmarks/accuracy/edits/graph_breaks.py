@@ -21,7 +21,8 @@ GRAPH_BREAKS = (
     good("VL102", "scale by a maximum", "{x} = {x} / ({x}.abs().amax() + 1)"),
     good("VL102", "length of a list", "planted = [{x}, {x}]\nif len(planted) > 1:\n    {x} = planted[0]"),
     bad("VL103", "shape", "print({x}.shape)  # here"),
-    bad("VL103", "tensor in a string", "planted = f'{ {x} }'  # here"),
+    bad("VL103", "text of a tensor", "{x} = {x} * len(str({x}))  # here"),
+    good("VL103", "string that nobody reads", "planted = f'{ {x} }'"),
     bad("VL103", "debug flag", "if self.training or True:\n    print('planted', {x}.dtype)  # here"),
     good("VL103", "outside of a capture", "if not torch.compiler.is_compiling():\n    print({x}.shape)"),
     good("VL103", "string of constants", "planted = f'{ {x}.ndim } {type(self).__name__}'"),
@@ -56,7 +57,12 @@ GRAPH_BREAKS = (
     good("VL107", "helper", "{x} = _planted({x})", top="def _planted(x):\n    return x * 2\n\n\n"),
     bad("VL108", "parameter", "{x} = {x} * torch.nn.Parameter(torch.ones({x}.shape[-1]))  # here"),
     good("VL108", "tensor", "{x} = {x} * torch.ones({x}.shape[-1], dtype={x}.dtype, device={x}.device)"),
-    bad("VL109", "memory", "if torch.cuda.memory_allocated() > 1 << 60:  # here\n    {x} = {x} * 2"),
+    bad(
+        "VL109",
+        "memory",
+        "if torch.cuda.memory_allocated() > 1 << 60:  # here\n    {x} = {x} * 2",
+        shows=("VL105",),
+    ),
     good("VL109", "is available", "if torch.cuda.is_available():\n    {x} = {x} * 1"),
     bad("VL111", "one_hot", "planted = torch.nn.functional.one_hot({x}.argmax(-1))  # here\n{x} = {x} + planted.sum()"),
     good(
@@ -81,6 +87,7 @@ GRAPH_BREAKS = (
         "VL112",
         "product of other widths",
         "try:\n    {x} = {x} @ torch.ones(3, 5, dtype={x}.dtype)  # here\nexcept RuntimeError:\n    {x} = {x} * 2",
+        shows=("GB4315",),
     ),
     bad(
         "VL112",
@@ -109,7 +116,7 @@ GRAPH_BREAKS = (
     good("VL113", "question", "planted = 2 if {x}.requires_grad else 1\n{x} = {x} * planted"),
     bad("VL114", "resize", "planted = {x} * 1\nplanted.resize_(1, 2)  # here\n{x} = {x} + planted.sum()"),
     bad("VL114", "data", "planted = {x} * 1\nplanted.data = {x} + 1  # here\n{x} = {x} + planted"),
-    bad("VL114", "alignment", "if {x}.data_ptr() % 16:  # here\n    {x} = {x}.clone()"),
+    bad("VL114", "alignment", "if {x}.data_ptr() % 16:  # here\n    {x} = {x}.clone()", shows=("VL105",)),
     good(
         "VL114",
         "in place",
@@ -122,7 +129,7 @@ GRAPH_BREAKS = (
     bad(
         "VL116",
         "coroutine",
-        "planted_later({x}).close()  # shown",
+        "planted_later({x}).close()",
         top="async def planted_ready():\n    return 2\n\n\n"
         "async def planted_later(x):\n    return x * await planted_ready()  # here\n\n\n",
     ),
@@ -134,8 +141,9 @@ GRAPH_BREAKS = (
     ),
     bad(
         "VL117",
-        "results of two kinds",
-        "{x} = torch.cond({x}.sum() > 0, lambda t: t.sum(), lambda t: t + 1, ({x},)) + {x}  # here",
+        "one result and two",
+        "{x} = torch.cond({x}.sum() > 0, lambda t: (t, t), lambda t: (t,), ({x},))[0]  # here",
+        only_static="torch.cond captures its branches without a compiled forward as well",
     ),
     bad(
         "VL117",

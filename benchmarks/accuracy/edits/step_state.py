@@ -13,7 +13,12 @@ _FOUND = (
 
 STEP_STATE = (
     bad("VL601", "get", "import os\nif os.environ.get('PLANTED'):  # here\n    {x} = {x} * 2"),
-    bad("VL601", "getenv", "import os\n{x} = {x} * int(os.getenv('PLANTED', '1'))  # here"),
+    bad(
+        "VL601",
+        "getenv",
+        "import os\n{x} = {x} * int(os.getenv('PLANTED', '1'))  # here",
+        only_static="torch guards no `os.getenv`, and no step of these targets changes the environment",
+    ),
     good(
         "VL601",
         "outside of a capture",
@@ -25,6 +30,7 @@ STEP_STATE = (
         "first step",
         "if self.planted:  # here\n    {x} = {x} * 2\nself.planted = False",
         init="self.planted = True",
+        shows=("VL605",),
     ),
     bad(
         "VL602",
@@ -60,7 +66,8 @@ STEP_STATE = (
         "closure",
         "{x} = {x} * _planted_next()",
         top="def _planted_steps():\n    step = 0\n\n    def following():\n        nonlocal step\n"
-        "        step += 1  # here\n        return step\n\n    return following\n\n\n_planted_next = _planted_steps()\n\n\n",
+        "        step += 1  # here\n        return step\n\n    return following\n\n\n"
+        "_planted_next = _planted_steps()\n\n\n",
     ),
     good("VL604", "table", "{x} = {x} * _planted['scale']", top="_planted = {'scale': 2.0}\n\n\n"),
     bad(
@@ -68,6 +75,7 @@ STEP_STATE = (
         "mean of the first batch",
         "if self.planted is None:  # here\n    self.planted = {x}.mean()\n{x} = {x} - self.planted",
         init="self.planted = None",
+        shows=("VL602",),
     ),
     bad(
         "VL605",
@@ -75,6 +83,7 @@ STEP_STATE = (
         "if 'scale' not in self.planted:  # here\n    self.planted['scale'] = {x}.abs().amax()\n"
         "{x} = {x} / self.planted['scale']",
         init="self.planted = {}",
+        shows=("VL602",),
     ),
     good(
         "VL605",
