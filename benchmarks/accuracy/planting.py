@@ -111,8 +111,8 @@ def planted(text: str, pairs: Sequence[tuple[Site, Edit]]) -> tuple[str, list[Mu
     for number, (site, edit) in enumerate(pairs):
         for start, end, indent, code in _changes(edit, site, *_definitions(tree, site)):
             changes.append((start, end, number, _lines(code, site, number, indent)))
-    for start, end, _, code in sorted(changes, key=lambda each: each[:3], reverse=True):
-        lines[start:end] = code
+    for start, end, _, inserted in sorted(changes, key=lambda each: each[:3], reverse=True):
+        lines[start:end] = inserted
     mutants = []
     for number, (site, edit) in enumerate(pairs):
         places = {
