@@ -212,7 +212,7 @@ def program(settings: Settings) -> Project:
         name, data = settings.stdin
         path = Path(os.path.normpath(settings.base / name))
         files.append(path)
-        stdin = read_source(path, name, data)
+        stdin = read_source(path, discovery.display_name(path, settings.base), data)
     project = _project(settings, files, Memory.disk(Cache(None), settings))
     if isinstance(stdin, SourceFile):
         project.add_source(stdin.path, stdin)

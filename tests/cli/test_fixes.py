@@ -181,6 +181,15 @@ def test_diff_of_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert result.stdout.startswith("--- a/m.py\n+++ b/m.py\n")
 
 
+def test_diff_of_standard_input_that_has_an_absolute_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = model("if x.size(0) % 128 == 0:", "    x = x + 1").encode()
+    arguments = ("--diff", "--unsafe-fixes", "--stdin-filename")
+    result = run(Path("-"), *arguments, str(tmp_path / "m.py"), stdin=text)
+    assert "would apply 1 fix" in result.stderr
+    assert result.stdout == run(Path("-"), *arguments, "m.py", stdin=text).stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
