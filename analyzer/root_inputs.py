@@ -137,8 +137,8 @@ def _token_tensor(argument: Argument, *, own_symbol: bool) -> Tensor:
     dims[1:2] = [Size.static("width")] if rank > 1 else []
     for dim, shape_id in argument.dynamic.items():
         if -rank <= dim < rank:
-            first = dim % rank == 0 or flat
-            name = TOKENS if first and not own_symbol else f"{shape_id or argument.name}:{dim}"
+            counts = dim % rank == 0 or flat or len(argument.dynamic) == 1
+            name = TOKENS if counts and not own_symbol else f"{shape_id or argument.name}:{dim}"
             dims[dim] = Size.symbol(name)
     ids = {i for i in argument.dynamic.values() if i}
     label = f"#{min(ids)}" if ids else argument.name

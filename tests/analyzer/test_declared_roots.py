@@ -55,6 +55,19 @@ def test_declared_root_has_dynamic_inputs(tmp_path: Path) -> None:
     check_program(tmp_path, files, roots=("layers:Layer", "layers:act"))
 
 
+def test_the_only_dynamic_dim_counts_tokens_wherever_it_is(tmp_path: Path) -> None:
+    files = {
+        "layers.py": """\
+            import torch
+
+            def act(x: torch.Tensor):
+                y = x[:, :64]  # expect: VL208
+                return y + x.select(1, 100)  # expect: VL208
+            """
+    }
+    check_program(tmp_path, files, roots=("layers:act(x=1)",))
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
