@@ -276,10 +276,9 @@ def elementwise(context: Context, values: list[Value], node: Located, frame: Fra
     known = [t for t in tensors if t.shape is not None]
     dtype = dtype or promoted(values)
     if not known or len(known) < len(tensors) or any(isinstance(v, Unknown) for v in values):
-        largest = max(known, key=lambda t: len(t.shape or ()), default=None)
-        return derived(
-            largest.shape if largest and len(largest.shape or ()) > 1 else None, *tensors, dtype=dtype, exact=False
-        )
+        largest = max((t.shape or () for t in known), key=len, default=())
+        widened = [some() if size == ONE else size for size in largest]  # what is not known may be wider
+        return derived(widened if len(largest) > 1 else None, *tensors, dtype=dtype, exact=False)
     rank = max(len(t.shape or ()) for t in known)
     result = list[Size]()
     for axis in range(-rank, 0):
@@ -569,7 +568,9 @@ def _divides(
     if total.symbols() != known.symbols() and total.depends and known.depends:
         return  # counts of different things: that they fit is for the caller to know
     if (
-        _is_mixed(total)
+        total.is_vague
+        or known.is_vague
+        or _is_mixed(total)
         or known.is_unsettled
         or (total.statics() - known.statics() and known.statics() - total.statics())
     ):
@@ -642,15 +643,34 @@ def call_layer(
     if name in ("Linear", "LazyLinear", "Bilinear"):
         out = layer.argument(1, "out_features")
         return derived(None if not source.shape else (*source.shape[:-1], _size_or_some(out)), source)
-    if name in _WINDOWS and source.shape and (source.open or len(source.shape) == _WINDOWS[name][0]):
-        rank, channels = _WINDOWS[name][1], layer.argument(1, "out_channels") if name.startswith("Conv") else None
-        rest = [Size.about(d) if d.depends else some() for d in source.shape[2:]]
-        rest = [*rest, *[some()] * rank][: rank - 2]
-        return derived((source.shape[0], _size_or_some(channels), *rest), source, exact=False)
+    if name == "MaxPool1d":
+        return max_pool(context, source, node, frame)
+    if name in _WINDOWS:
+        return windowed(name, source, layer.argument(1, "out_channels") if name.startswith("Conv") else None)
     if name == "Embedding":
         width = layer.argument(1, "embedding_dim")
         return derived(None if source.shape is None else (*source.shape, _size_or_some(width)), source)
     return derived(None, source, exact=False)
+
+
+def windowed(name: str, source: Tensor, channels: Value | None) -> Tensor:
+    """The result of sliding a window of the kind `name` over `source`."""
+    takes, rank = _WINDOWS[name]
+    if not source.shape or not (source.open or len(source.shape) == takes):
+        return derived(None, source, exact=False)
+    rest = [Size.about(d) if d.depends else some() for d in source.shape[2:]]
+    rest = [*rest, *[some()] * rank][: rank - 2]
+    return derived((source.shape[0], _size_or_some(channels), *rest), source, exact=False)
+
+
+def max_pool(context: Context, source: Tensor, node: Located, frame: Frame) -> Tensor:
+    """`max_pool1d`, which alone of the pooling operations is written for plain integers."""
+    if not source.shape:
+        return derived(None, source, exact=False)
+    last = source.shape[-1]
+    if last.depends and not source.open:
+        context.emit(SizeSpecialization, node, frame, source, form="max_pool1d")
+    return derived((*source.shape[:-1], Size.about(last) if last.depends else some()), source, exact=False)
 
 
 def layer_attribute(layer: Layer, name: str) -> Value:

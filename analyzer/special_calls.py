@@ -202,6 +202,8 @@ CALLS: dict[str, Handler] = {
     f"{CUSTOM_OP}.dispatch_forward": dispatch_forward,
     "vllm.model_executor.utils.set_weight_attrs": _nothing,
     registering.DIRECT: registering.register,
+    # `ACT2FN[name]`: whichever it is, it keeps the shape.
+    "transformers.activations.ClassInstantier.__getitem__": lambda call: Layer("torch.nn.Identity"),
 }
 
 

@@ -817,7 +817,7 @@ def _cat(call: TorchCall) -> Value:
     axis = dim % len(first.shape)
     total = sum((k.shape[axis] for k in known if k.shape), Size.const(0))
     if not exact:
-        total = Size.operation("max", total, Size.static("cat")) if total.depends else some()
+        total = Size.about(total) if total.depends else some()
     shape = [next((k.shape[i] for k in known if k.shape and k.shape[i].depends), s) for i, s in enumerate(first.shape)]
     shape[axis] = total
     dtypes = {k.dtype for k in known}
@@ -846,6 +846,31 @@ def _linear(call: TorchCall) -> Value:
     shape, weight = call.tensor.shape, call.argument(1, "weight")
     out = weight.shape[0] if isinstance(weight, Tensor) and weight.shape else some()
     return call.result(None if not shape else (*shape[:-1], out))
+
+
+def _convolution(call: TorchCall) -> Value:
+    weight = call.argument(1, "weight")
+    channels = Int(weight.shape[0]) if isinstance(weight, Tensor) and weight.shape else None
+    return operators.windowed(call.name.rpartition(".")[2].capitalize(), call.tensor, channels)
+
+
+def _max_pool(call: TorchCall) -> Value:
+    return operators.max_pool(call.context, call.tensor, call.node, call.frame)
+
+
+def _scan(call: TorchCall) -> Value:
+    """`associative_scan(combine, xs, dim)`: but for Triton's, it is a recursion in Python that halves the length."""
+    given = call.argument(1, "xs")
+    tensors = [v for v in call.context.as_sequence(given).items or [] if isinstance(v, Tensor)]
+    tensors = [given] if isinstance(given, Tensor) else tensors
+    dim, modes = call.integer(2, "dim"), options(call.argument(4, "combine_mode"))
+    if dim is None or Const("generic") not in modes:
+        return given
+    known = [(t, t.shape) for t in tensors if t.shape and (0 if t.open else -len(t.shape)) <= dim < len(t.shape)]
+    causes = [tensor for tensor, shape in known if shape[dim].depends]
+    if causes:
+        call.specialize("associative_scan", causes[0])
+    return given
 
 
 def _embedding(call: TorchCall) -> Value:
@@ -1263,6 +1288,9 @@ _FUNCTIONS: dict[str, Handler] = {
     "einsum": _einsum,
     "linear": _linear,
     "nn.functional.linear": _linear,
+    **{f"{package}conv{rank}d": _convolution for package in ("", "nn.functional.") for rank in (1, 2, 3)},
+    **dict.fromkeys(("max_pool1d", "nn.functional.max_pool1d"), _max_pool),
+    **dict.fromkeys((f"_higher_order_ops.{n}associative_scan" for n in ("", "associative_scan.")), _scan),
     "nn.functional.embedding": _embedding,
     "nn.functional.pad": _pad,
     "pad": _pad,

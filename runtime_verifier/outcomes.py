@@ -11,6 +11,8 @@ from typing import Literal, Union
 
 import msgspec
 
+from vllm_lint.runtime_verifier.trace.constraints import PROBES
+
 Mode = Literal["backed", "oblivious", "strict", "unbacked", "shared-unbacked", "breaks"]
 """How the token dims were marked: as vLLM does by default, as it does under `dynamic_shapes_config.type=
 backed_size_oblivious`, with a range that must hold whole, as vLLM does under `type=unbacked`, the same with one symbol
@@ -86,6 +88,16 @@ class ShapeGuard(msgspec.Struct, frozen=True, tag=True):
     undecided: bool = False
     stack: tuple[Place, ...] = ()
     by_operation: bool = False
+
+    @property
+    def bound(self) -> int | None:
+        """The size at the bound if it is false for every size beyond one, as `n <= 1024` and `n >= 5` are."""
+        if not self.fails_at:
+            return None
+        low, high = self.fails_at[0], self.fails_at[-1]
+        if low <= 2 and {n for n in PROBES if 2 <= n <= high} <= {*self.fails_at}:
+            return high if high < PROBES[-1] else None
+        return low if {n for n in PROBES if n >= low} <= {*self.fails_at} else None
 
 
 class RuntimeAssert(msgspec.Struct, frozen=True, tag=True):
@@ -253,6 +265,11 @@ class Part(msgspec.Struct, frozen=True):
     """Sizes at which a CUDA graph of the forward was captured and replayed."""
     compared: tuple[int, ...] = ()
     """Sizes at which its results were compared with those of another job."""
+    refused: tuple[int, ...] = ()
+    """Those of `replayed` at which eager raises."""
+    misshapen: tuple[int, ...] = ()
+    """Of the replayed sizes that break a guard of an operation's, those at which some operation has another shape than
+    the captured graph notes."""
 
 
 class Result(msgspec.Struct, frozen=True):

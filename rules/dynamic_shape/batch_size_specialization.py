@@ -29,6 +29,11 @@ _FORMS = {
     "f-string": ("formats the number of tokens into a text", "leave it out, or format it outside the compiled code"),
     "as_tensor": ("makes a constant of the number of tokens", "use `torch.full`"),
     "linspace": ("needs the number of steps as a constant", "compute it from `torch.arange`"),
+    "max_pool1d": ("is written for plain integers", "use `max_pool2d` on a tensor with one more dimension"),
+    "associative_scan": (
+        "is unrolled in Python for the captured length",
+        'scan with `combine_mode="pointwise"` on a GPU, or in a custom operator',
+    ),
     "bit_length": ("needs the number of tokens as a constant", "decide on it in a custom operator"),
 }
 _MATH = ("needs the number of tokens as a constant", "use the operation of torch on a tensor")
@@ -48,6 +53,7 @@ class BatchSizeSpecialization(Rule):
     - `[0] * n`, the number of tokens as key of a dict, element of a set or index of a list, and in an f-string
     - a token dimension that meets a fixed size: `x.view(256, -1)`, `x + torch.ones(256, 1)`, `x.shape == (256, 8)`
     - `math.log(n)`, `n.bit_length()`, `torch.linspace(0, 1, n)` and others that compute with a plain integer
+    - `max_pool1d` along the tokens, and `associative_scan(..., combine_mode="generic")`, which Python unrolls
 
     It does not flag `torch.arange(n)`, `torch.zeros(n)`, `x.view(n, -1)`, arithmetic on `n`, or loops over static
     dimensions, layers and lists of tensors.
@@ -89,7 +95,7 @@ class BatchSizeSpecialization(Rule):
         name="batch-size-specialization",
         promise=Promise.ALL_SIZES,
         severity=Severity.ERROR,
-        proof="specialized",
+        proof="specialized, replay-failed, wrong-answer",
         lifecycle=Lifecycle(stable="0.1.0"),
         contracts=ONLY_VLLM,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from vllm_lint.runtime_verifier.trace.constraints import Constraint, NotUnderstood
@@ -17,8 +17,8 @@ Benign = Literal["", "compiler", "argument", "data", "equal lengths", "always tr
 "compiler": without a user frame, so Inductor chose code by it. "argument": torch noted it while it described an
 argument, such as that the size fits the memory, and it holds for whatever is passed. "data": about a value that came
 out of a tensor, which the captured graph checks itself. "equal lengths": two inputs of one number of tokens. "always
-true": no size in its range breaks it. "implied": an operation asked, and no size breaks it that does not break the
-divisibility found before.
+true": no size in its range breaks it. "implied": an operation asked, and no size breaks it that does not break a
+decision of Python code or what an operation asked before. What goes wrong there goes wrong by those.
 """
 
 
@@ -32,6 +32,8 @@ class Judgement:
     fails_at: tuple[int, ...] = ()
     undecided: bool = False
     hint: int | None = None
+    sizes: frozenset[str] = frozenset()
+    """The first symbol of each number of tokens that it speaks of."""
 
     @property
     def is_harmful(self) -> bool:
@@ -46,21 +48,27 @@ class Judgement:
 
 def judge(compilation: Compilation) -> Iterator[Judgement]:
     """Judge each guard once, in the order in which they were added."""
+    judged = list(_each(compilation))
+    telling = [j for j in judged if j.is_harmful and not j.undecided and j.guard.origin == "python"]
+    for judgement in judged:
+        if judgement.is_harmful and not judgement.undecided and judgement.guard.origin == "operation":
+            if _is_implied(judgement, telling):
+                yield replace(judgement, benign="implied")
+                continue
+            telling.append(judgement)
+        yield judgement
+
+
+def _each(compilation: Compilation) -> Iterator[Judgement]:
+    """Judge each guard by itself."""
     same = _equal_lengths(compilation)
-    divides: list[Constraint] = []
     for guard in dict.fromkeys(compilation.guards):
-        constraint = Constraint(guard.text)
         expression = compilation.readable(guard.text)
         if not guard.stack or guard.origin == "argument":
             yield Judgement(guard, expression, "argument" if guard.stack else "compiler")
             continue
         try:
-            judged = _judge(guard, constraint, expression, compilation, same)
-            if judged.is_harmful and guard.origin == "operation" and _is_implied(judged, divides):
-                judged = Judgement(guard, expression, "implied", hint=judged.hint)
-            elif judged.is_harmful and judged.is_divisibility:
-                divides.append(constraint)
-            yield judged
+            yield _judge(guard, Constraint(guard.text), expression, compilation, same)
         except NotUnderstood:
             yield Judgement(guard, expression, undecided=True)
 
@@ -85,15 +93,22 @@ def _judge(
         if sizes or hint is None:
             hint = compilation.symbols[group].hint
         failing |= sizes
+    groups = frozenset(same[name] for name in symbols)
     if failing:
-        return Judgement(guard, expression, fails_at=tuple(sorted(failing)), hint=hint)
+        return Judgement(guard, expression, fails_at=tuple(sorted(failing)), hint=hint, sizes=groups)
     return Judgement(guard, expression, "equal lengths" if len(symbols) > 1 else "always true", hint=hint)
 
 
-def _is_implied(judged: Judgement, divides: list[Constraint]) -> bool:
-    """Whether a divisor that was asked for before fails at every size that breaks the guard; 1 breaks nearly all."""
-    sizes = [n for n in judged.fails_at if n > 1]
-    return bool(sizes) and any(len(d.fails_at(d.symbols, {}, sizes)) == len(sizes) for d in divides)
+def _is_implied(judged: Judgement, telling: list[Judgement]) -> bool:
+    """Whether each size that breaks the guard breaks one of the `telling`; 1 breaks nearly all."""
+    left = [n for n in judged.fails_at if n > 1]
+    if not left:
+        return False
+    for other in telling:
+        if other.sizes == judged.sizes:
+            constraint = Constraint(other.guard.text)
+            left = [n for n in left if n not in constraint.fails_at(constraint.symbols, {}, left)]
+    return not left
 
 
 def _in_range(sizes: tuple[int, ...], symbols: list[Symbol], unit: int) -> set[int]:

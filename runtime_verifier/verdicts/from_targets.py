@@ -39,8 +39,6 @@ _NAMED_SIZES = 4
 #: The rule about a change that dropped guards hide, by what it belongs to.
 _STATE = {"context": "VL603", "environment": "VL601", "attribute": "VL602", "variable": "VL604"}
 LAZY, REBOUND = "VL605", "VL403"
-#: A guard of an operation's that so few sizes break is about its layout.
-_FEW_SIZES = 2
 
 
 def find(evidence: Iterable[PartEvidence], rules: Mapping[str, RuleFacts], sources: Sources) -> tuple[Finding, ...]:
@@ -64,11 +62,16 @@ def _findings(evidence: PartEvidence, rules: Mapping[str, RuleFacts], sources: S
 
 
 def _guards_at(finding: Finding, part: Part, sources: Sources) -> Iterator[ShapeGuard]:
-    for outcome in part.outcomes:
-        if isinstance(outcome, ShapeGuard) and outcome.mode == "backed" and outcome.stack:
-            span = sources.locate(outcome.stack[-1])
+    for guard in _backed(part):
+        if guard.stack:
+            span = sources.locate(guard.stack[-1])
             if (span.path, span.line) == (finding.path, finding.line):
-                yield outcome
+                yield guard
+
+
+def _backed(part: Part) -> Iterator[ShapeGuard]:
+    """The guards of the pass that marks dims as vLLM does by default."""
+    return (o for o in part.outcomes if isinstance(o, ShapeGuard) and o.mode == "backed")
 
 
 def differences(part: Part) -> Iterator[Difference]:
@@ -82,13 +85,26 @@ def _broken(guard: ShapeGuard, part: Part) -> list[int]:
 
 
 def _is_harmless(guard: ShapeGuard, part: Part) -> bool:
-    """Whether an operation asked only for a layout: one or two sizes break the guard, and replays agreed there.
+    """Whether an operation asked, and where the guard is false the replays agreed with eager in every shape.
 
-    With more sizes agreement proves little: `x[:64]` is right in Dynamo's graph and reads beyond the end in Inductor's.
+    Then the answer chose a layout or a kernel. Agreement of the results alone proves little: `x[:64]` of fewer rows is
+    right in Dynamo's graph and reads beyond the end in Inductor's, which believes the shape that the graph notes. Where
+    eager raises from some size on, as at the end of a table, the bound is the model's own.
     """
+    if not guard.by_operation:
+        return False
+    others = [g for g in _backed(part) if not g.by_operation]
     broken = _broken(guard, part)
-    is_layout = guard.by_operation and len([n for n in guard.fails_at if n > 1]) <= _FEW_SIZES
-    return is_layout and bool(broken) and not any(n in d.sizes for d in differences(part) for n in broken)
+    # Where Python decided otherwise, too, nobody can tell what the operation did.
+    broken = [n for n in broken if not any(n in _broken(other, part) for other in others)] or broken
+    lost = {n for difference in differences(part) for n in difference.sizes}
+    if not broken or lost & {*broken}:
+        return False
+    telling = {*broken} - {*part.refused}
+    if telling:
+        return not telling & {*part.misshapen}
+    refused = {size for n in broken for size in (n, *part.dims.get(n, ()))}
+    return guard.bound in refused or {*guard.fails_at} <= refused
 
 
 def _told(guard: ShapeGuard, part: Part) -> Iterator[str]:

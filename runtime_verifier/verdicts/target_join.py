@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from vllm_lint.analyzer.findings import Finding, Verdict
-from vllm_lint.runtime_verifier.outcomes import DataDependent, Part
+from vllm_lint.runtime_verifier.outcomes import DataDependent, Part, ShapeGuard
 from vllm_lint.runtime_verifier.verdicts import from_targets as target_verdicts
 from vllm_lint.runtime_verifier.verdicts import trace_join
 from vllm_lint.runtime_verifier.verdicts.from_traces import (
@@ -64,14 +64,23 @@ def _is_root(finding: Finding, part: Part) -> bool:
 
 
 def _zero_one(finding: Finding, evidence: PartEvidence, sources: Sources) -> list[Judged]:
-    """A decision about one token leaves no guard: only a replay at 1 can tell."""
+    """A decision about one token leaves no guard: only a replay at 1 can tell, and only if it was asked."""
     part = evidence.part
     if 1 not in part.replayed or not is_traced(finding, evidence, sources):
         return []
     for difference in target_verdicts.differences(part):
         if 1 in difference.sizes:
             return [("not run", "replay is wrong at 1, and something else may be the cause; verify again without that")]
+    if not _is_asked(finding, part, sources):
+        return []
     return [("refuted", "replay with guards dropped gave eager's answer at 1")]
+
+
+def _is_asked(finding: Finding, part: Part, sources: Sources) -> bool:
+    """Whether Python came to the condition: of `cached and n == 1` the second half is not asked without a cache."""
+    asked = (o.stack[-1] for o in part.outcomes if isinstance(o, ShapeGuard) and o.mode == "oblivious" and o.stack)
+    spans = map(sources.locate, asked)
+    return any(span.path == finding.path and finding.line <= span.line <= finding.end_line for span in spans)
 
 
 def is_traced(finding: Finding, evidence: PartEvidence, sources: Sources) -> bool:

@@ -47,6 +47,8 @@ class _Shown:
     """Lines of which a graph has operations that were captured with sizes left open."""
     benign: Lines = field(default_factory=dict)
     """Lines with conditions on sizes that hold for all of them."""
+    implied: Lines = field(default_factory=dict)
+    """Lines where an operation asked what a decision or operation that is told elsewhere decides."""
 
 
 def join(
@@ -98,6 +100,8 @@ def _without_proof(finding: Finding, shown: _Shown) -> tuple[Verdict, tuple[str,
         return "not run", ("a trace cannot show this",)
     lines = [(finding.path, line) for line in range(finding.line, finding.end_line + 1)]
     for at in lines:
+        if at in shown.implied and finding.code in (*_CONDITIONS, DIVISIBILITY):
+            return "confirmed", (f"{shown.implied[at]}: an operation on this line asked, and the guard was dropped",)
         if at in shown.benign and finding.code in (*_CONDITIONS, DIVISIBILITY):
             return "refuted", (f"{shown.benign[at]}: the condition on this line holds for every size",)
     # A branch may be decided without a guard (statically_known_true), so operations on its line prove nothing.
@@ -120,7 +124,8 @@ def _collect(compilations: Collection[tuple[str, Compilation]], sources: Sources
         spans = (sources.locate(Place(path, line, "")) for path, line in compilation.graph_lines)
         shown.captured.update(((span.path, span.line), name) for span in spans)
         for judgement in judge(compilation):
-            if judgement.benign in ("equal lengths", "always true"):
+            found = {"equal lengths": shown.benign, "always true": shown.benign, "implied": shown.implied}
+            if judgement.benign in found:
                 span = sources.locate(judgement.guard.stack[-1])
-                shown.benign[span.path, span.line] = name
+                found[judgement.benign][span.path, span.line] = name
     return shown

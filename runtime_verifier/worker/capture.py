@@ -35,6 +35,7 @@ from vllm_lint.runtime_verifier.worker import decisions
 from vllm_lint.runtime_verifier.worker.decisions import Decisions
 from vllm_lint.runtime_verifier.worker.evidence import Evidence, place_of
 from vllm_lint.runtime_verifier.worker.operators import OperatorCheck
+from vllm_lint.runtime_verifier.worker.shapes import WatchedGraph
 from vllm_lint.runtime_verifier.worker.state_guards import StateGuards
 from vllm_lint.runtime_verifier.worker.syncs import scan
 
@@ -51,6 +52,8 @@ class Capture:
     call: Callable[..., Any] | None
     outcomes: list[Outcome]
     guards: StateGuards = field(default_factory=StateGuards)
+    graph: WatchedGraph | None = None
+    """What `call` runs, where no compiler stands between."""
 
 
 @dataclass
@@ -60,6 +63,7 @@ class _Recorder:
     mode: Mode
     backend: Backend
     graph: torch.fx.GraphModule | None = None
+    watched: WatchedGraph | None = None
     checked: OperatorCheck | None = None
     asserts: list[str] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)
@@ -75,8 +79,10 @@ class _Recorder:
         for asserts in shape_env.deferred_runtime_asserts.values():
             for item in asserts:
                 self.asserts.append(str(item.expr))
-        compiled = torch._dynamo.lookup_backend(self.backend)(graph, inputs)
-        return self._checking_first(graph, compiled) if self.mode == "backed" and self.backend == "eager" else compiled
+        if self.mode == "backed" and self.backend == "eager":
+            self.watched = WatchedGraph(graph)
+            return self._checking_first(graph, self.watched)
+        return torch._dynamo.lookup_backend(self.backend)(graph, inputs)
 
     def _checking_first(self, graph: torch.fx.GraphModule, compiled: Callable[..., Any]) -> Callable[..., Any]:
         """`compiled`, with the operators of the graph checked on its first arguments."""
@@ -143,7 +149,7 @@ def _full_graph(
     for text in dict.fromkeys(recorder.asserts):
         stack = evidence.guard_stack(text)
         outcomes.append(RuntimeAssert(mode, Constraint(text).readable(recorder.names), stack[-1] if stack else None))
-    return Capture(call, outcomes, guards)
+    return Capture(call, outcomes, guards, recorder.watched)
 
 
 def mark(inputs: Mapping[str, Any], region: Region, mode: Mode) -> None:

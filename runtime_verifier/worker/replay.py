@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +13,7 @@ from vllm_lint.runtime_verifier.outcomes import Backend, CheckLost, Outcome, Rep
 from vllm_lint.runtime_verifier.targets.regions import NotReached, Region
 from vllm_lint.runtime_verifier.worker.cuda_graphs import NotCaptured
 from vllm_lint.runtime_verifier.worker.devices import is_lost, synchronize
+from vllm_lint.runtime_verifier.worker.shapes import WatchedGraph, watching
 from vllm_lint.runtime_verifier.worker.snapshot import Snapshot, Writes, plain, state, watched
 
 #: Eager and compiled code may round differently; a wrong branch differs by far more.
@@ -49,30 +50,52 @@ class _Tally:
             self.amount, self.scale = amount, scale
 
 
+@dataclass
+class Replayed:
+    """Sizes that the model has inputs for, those of them that eager refuses, and what differs.
+
+    At the sizes in `misshapen` an operation has another shape than the captured graph notes.
+    """
+
+    compared: list[int] = field(default_factory=list)
+    refused: list[int] = field(default_factory=list)
+    misshapen: list[int] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+
+
 def replay(
-    region: Region, call: Callable[..., Any], sizes: Sequence[int], backend: Backend = "eager"
-) -> tuple[tuple[int, ...], list[Outcome]]:
+    region: Region,
+    call: Callable[..., Any],
+    sizes: Sequence[int],
+    backend: Backend = "eager",
+    graph: WatchedGraph | None = None,
+    doubtful: Container[int] = (),
+) -> Replayed:
     """Compare `call`, captured from `region`, with eager at every number of tokens in `sizes`.
 
     Outputs, inputs that were written to, and the attributes of the module are compared; both begin with the state that
-    the step before left. Returns the sizes that the model has inputs for, and what differs.
+    the step before left. At the `doubtful` sizes, the shapes in `graph` are compared as well.
     """
     wrong, lost, failed = _Tally(), _Tally(), _Tally()
-    compared = []
+    found = Replayed()
     for n in sizes:
         start = Snapshot(region.module)
         try:
             given, again = region.inputs(n), region.inputs(n)
         except NotReached:
             continue
-        compared.append(n)
+        found.compared.append(n)
         start.restore()
         with region.around(n):
             with eagerly():
                 expected = _run(region.forward, region.module, given)
             start.restore()
-            actual = _run(call, region.module, again)
+            with watching(graph if n in doubtful else None) as watched_graph:
+                actual = _run(call, region.module, again)
+        if watched_graph is not None and watched_graph.differs:
+            found.misshapen.append(n)
         if isinstance(expected, Exception):
+            found.refused.append(n)
             if not isinstance(actual, Exception):
                 lost.add(n, line_of(expected))
         elif isinstance(actual, Exception):
@@ -81,14 +104,13 @@ def replay(
             wrong.add(n, difference.detail, difference.amount, difference.scale)
         if isinstance(actual, NotCaptured) or is_lost():  # then no other size can be run
             break
-    outcomes: list[Outcome] = []
     if wrong.sizes:
-        outcomes.append(WrongAnswer(backend, tuple(wrong.sizes), wrong.amount, wrong.detail, wrong.scale))
+        found.outcomes.append(WrongAnswer(backend, tuple(wrong.sizes), wrong.amount, wrong.detail, wrong.scale))
     if lost.sizes:
-        outcomes.append(CheckLost(backend, tuple(lost.sizes), lost.detail))
+        found.outcomes.append(CheckLost(backend, tuple(lost.sizes), lost.detail))
     if failed.sizes:
-        outcomes.append(ReplayFailed(backend, tuple(failed.sizes), failed.detail))
-    return tuple(compared), outcomes
+        found.outcomes.append(ReplayFailed(backend, tuple(failed.sizes), failed.detail))
+    return found
 
 
 def eager_outcome(region: Region, tokens: int) -> tuple[Writes, Exception | None]:

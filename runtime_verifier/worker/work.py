@@ -91,23 +91,26 @@ class _Work:
         self._logs: dict[Mode, str] = {}
         self._replayed: set[int] = set()
         self._graphed: set[int] = set()
+        self._refused: set[int] = set()
+        self._misshapen: set[int] = set()
         self._trace_size = job.trace_size
         self._units: dict[str, int] = {}
 
     def part(self) -> Part:
         outcomes = tuple(dict.fromkeys(self._outcomes()))
-        dims = {n: tuple(sorted({*self._region.dim_sizes(n).values()})) for n in sorted(self._replayed)}
-        replayed, graphed = tuple(sorted(self._replayed)), tuple(sorted(self._graphed))
+        dims = {n: self._dim_sizes(n) for n in sorted(self._replayed)}
         return Part(
             self._region.name,
             self._region.place,
             outcomes,
-            replayed,
+            tuple(sorted(self._replayed)),
             self._logs,
             self._units,
             dims,
-            graphed,
+            tuple(sorted(self._graphed)),
             self._compared,
+            tuple(sorted(self._refused)),
+            tuple(sorted(self._misshapen)),
         )
 
     def _outcomes(self) -> Iterator[Outcome]:
@@ -177,11 +180,15 @@ class _Work:
         if is_first:
             yield from rebound(bound, self._region.module, writes)
         call = CudaGraphs(self._region.module, captured.call) if backend == "cudagraph" else captured.call
-        compared, differences = replay(self._region, call, self._sizes(captured.outcomes), backend)
-        self._replayed |= {*compared}
+        sizes = self._sizes(captured.outcomes)
+        found = replay(self._region, call, sizes, backend, captured.graph, self._doubtful(captured.outcomes))
+        self._replayed |= {*found.compared}
+        self._refused |= {*found.refused}
+        self._misshapen |= {*found.misshapen}
         if backend == "cudagraph":
-            self._graphed = {*compared} - {n for o in differences if isinstance(o, ReplayFailed) for n in o.sizes}
-        yield from differences
+            failed = {n for o in found.outcomes if isinstance(o, ReplayFailed) for n in o.sizes}
+            self._graphed = {*found.compared} - failed
+        yield from found.outcomes
 
     def _log(self, mode: Mode) -> Path | None:
         if not self._job.folder:
@@ -191,11 +198,23 @@ class _Work:
         return Path(self._job.folder, name)
 
     def _sizes(self, outcomes: list[Outcome]) -> tuple[int, ...]:
-        """The given sizes, and one that breaks each guard that none of them breaks."""
+        """The given sizes, one that breaks each guard that none of them breaks, and the first beyond each bound."""
         sizes = tuple(dict.fromkeys((self._trace_size, *self._job.sizes)))
-        guards = (o for o in outcomes if isinstance(o, ShapeGuard))
-        extra = {g.fails_at[0] for g in guards if g.fails_at and not set(sizes) & set(g.fails_at)}
-        return tuple(sorted({*sizes, *extra}))
+        guards = [o for o in outcomes if isinstance(o, ShapeGuard) and o.fails_at]
+        extra = {g.fails_at[0] for g in guards if not set(sizes) & set(g.fails_at)}
+        bounds = {bound for g in guards if g.by_operation and (bound := g.bound) is not None}
+        return tuple(sorted({*sizes, *extra, *bounds}))
+
+    def _doubtful(self, outcomes: list[Outcome]) -> tuple[int, ...]:
+        """The sizes to replay at that break a guard of an operation's."""
+        breaking = {n for o in outcomes if isinstance(o, ShapeGuard) and o.by_operation for n in o.fails_at}
+        return tuple(n for n in self._sizes(outcomes) if breaking & {n, *self._dim_sizes(n)})
+
+    def _dim_sizes(self, tokens: int) -> tuple[int, ...]:
+        try:
+            return tuple(sorted({*self._region.dim_sizes(tokens).values()}))
+        except NotReached:
+            return ()
 
 
 def _sizes(job: Job) -> tuple[int, ...]:

@@ -281,3 +281,26 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("body", "init", "shapes_differ"),
+    [
+        ("return x[:64].sum(0)", "pass", True),
+        ("return (x.reshape(-1, 8) + 1).sum(0)", "pass", False),
+        ("return (x[: x.shape[0] // 4 * 4].reshape(-1, 4, 8) * 2).sum(1)", "pass", False),
+    ],
+)
+def test_what_the_graph_notes_of_shapes_is_compared_where_an_operation_asked(
+    capture: Capture, body: str, init: str, shapes_differ: bool
+) -> None:
+    (part,) = capture(body, init).parts
+    assert bool(part.misshapen) == shapes_differ, part.outcomes
+
+
+def test_sizes_that_eager_refuses_are_told_from_others(capture: Capture) -> None:
+    (part,) = capture("return x + self.table[: x.shape[0]]", "self.table = nn.Buffer(torch.ones(300, 8))").parts
+    (guard,) = [o for o in part.outcomes if isinstance(o, ShapeGuard)]
+    assert guard.bound == 301
+    assert guard.by_operation
+    assert part.refused == (301, 512, 1000)

@@ -125,6 +125,23 @@ def test_a_condition_gets_the_sizes_at_which_it_is_false_and_the_captured_one(tm
 
 
 @pytest.mark.parametrize(
+    ("decision", "asked", "is_told"),
+    [
+        ("Eq(FloorDiv(s77, 64), 3)", "Ne(FloorDiv(s77, 64), 1)", False),
+        ("Ne(FloorDiv(s77, 64), 1)", "Eq(FloorDiv(s77, 64), 3)", True),
+        ("s77 <= 256", "Eq(Mod(s77, 8), 0)", True),
+    ],
+)
+def test_an_operation_that_asks_what_python_decided_is_not_told_again(
+    tmp_path: Path, decision: str, asked: str, is_told: bool
+) -> None:
+    text = logs.start() + logs.symbol("s77", "x", 200)
+    text += logs.guard(asked, logs.AT, by=logs.OPERATION) + logs.guard(decision, logs.AT)
+    operation, python = judge(logs.compilations(text, tmp_path)[0])
+    assert (operation.benign, python.benign) == ("" if is_told else "implied", "")
+
+
+@pytest.mark.parametrize(
     ("expression", "said"),
     [("NewFunction(s77) > 1", "NewFunction(x.size(0)) > 1"), ("s99 > 3", "? > 3"), ("s77 >", "x.size(0) >")],
 )

@@ -25,6 +25,7 @@ from vllm_lint.runtime_verifier.outcomes import (
     StateGuard,
     WrongAnswer,
 )
+from vllm_lint.runtime_verifier.trace.constraints import PROBES
 from vllm_lint.runtime_verifier.verdicts import from_targets as target_verdicts
 from vllm_lint.runtime_verifier.verdicts import target_evidence, target_join
 from vllm_lint.runtime_verifier.verdicts.target_evidence import PartEvidence
@@ -168,11 +169,17 @@ def test_a_difference_without_a_cause_is_reported_at_forward(tmp_path: Path, sou
 
 
 def test_agreement_at_one_token_refutes_a_decision_in_a_traced_function(tmp_path: Path, sources: Sources) -> None:
-    traced, elsewhere = graph(tmp_path, 4, 7), ""
-    (refuted,) = target_join.join([static("VL203", 5)], [evidence(tmp_path, trace=traced)], rule_facts(), sources)
-    assert refuted.verdict == "refuted"
-    (unknown,) = target_join.join([static("VL203", 5)], [evidence(tmp_path, trace=elsewhere)], rule_facts(), sources)
-    assert unknown.verdict == "not run"
+    asked, traced = ShapeGuard("oblivious", "x.size(0) != 1", (1,), stack=(at(tmp_path, 5),)), graph(tmp_path, 4, 7)
+    other = msgspec.structs.replace(asked, stack=(at(tmp_path, 3),))
+
+    def verdict(*outcomes: Outcome, trace: str) -> str | None:
+        part = evidence(tmp_path, *outcomes, trace=trace)
+        (finding,) = target_join.join([static("VL203", 5)], [part], rule_facts(), sources)
+        return finding.verdict
+
+    assert verdict(asked, trace=traced) == "refuted"
+    assert verdict(asked, trace="") == "not run", "the function was not traced"
+    assert verdict(trace=traced) == verdict(other, trace=traced) == "not run", "of `a and n == 1`, a was false"
     wrong = WrongAnswer("eager", (1,), 7.0, "output: values differ", 2.0)
     found = target_join.join([static("VL203", 5)], [evidence(tmp_path, wrong, trace=traced)], rule_facts(), sources)
     told = [(f.verdict, f.evidence[0]) for f in found if f.code == "VL203"]
@@ -204,3 +211,28 @@ def test_a_dim_that_was_not_declared_is_wrong_at_every_other_size(tmp_path: Path
     assert verdict(WrongAnswer("eager", (1, 2, 128), None, "output: float32[509] instead of float32[2]")) == "confirmed"
     assert verdict() == "refuted"
     assert verdict(WrongAnswer("eager", (128,), None, "output")) == "not run"
+
+
+@pytest.mark.parametrize(
+    ("fails_at", "refused", "misshapen", "is_told"),
+    [
+        ((1, 2, 128), (), (), False),  # a layout or a kernel
+        ((1, 2, 128), (), (2,), True),  # a compiler would believe the shape that the graph notes
+        ((1, 2, 128), (1,), (), False),
+        ((509, *(n for n in PROBES if n > 509)), (509,), (509,), False),  # the end of a table
+        ((128, *(n for n in PROBES if n > 128)), (509,), (128,), True),  # 128 is refused by nobody
+        ((500, *(n for n in PROBES if n > 500)), (509,), (), True),  # nobody tried 500
+    ],
+)
+def test_an_operations_guard_is_harmless_where_the_graph_is_right_without_it(
+    tmp_path: Path,
+    fails_at: tuple[int, ...],
+    refused: tuple[int, ...],
+    misshapen: tuple[int, ...],
+    is_told: bool,
+) -> None:
+    guard = ShapeGuard("backed", "", fails_at, stack=(at(tmp_path, 4),), by_operation=True)
+    part = Part("Model", at(tmp_path, 2), (guard,), SIZES, refused=refused, misshapen=misshapen)
+    assert target_verdicts._is_harmless(guard, part) != is_told
+    by_python = msgspec.structs.replace(guard, by_operation=False)
+    assert not target_verdicts._is_harmless(by_python, part)
