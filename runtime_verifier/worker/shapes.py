@@ -6,7 +6,7 @@ captured graph itself, run as it is, shows nothing of it. Worker processes only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ import sympy
 import torch
 
 
-class WatchedGraph(torch.fx.Interpreter):
+class WatchedGraph(torch.fx.Interpreter):  # type: ignore[misc]  # torch has no types here
     """A captured graph that notes in `differs`, while `watching`, whether an operation has another shape than noted."""
 
     def __init__(self, graph: torch.fx.GraphModule) -> None:
@@ -64,7 +64,7 @@ def watching(graph: WatchedGraph | None) -> Iterator[WatchedGraph | None]:
             graph.watching = False
 
 
-def _symbols_of(graph: torch.fx.GraphModule, arguments: tuple[Any, ...]) -> Mapping[sympy.Symbol, sympy.Integer]:
+def _symbols_of(graph: torch.fx.GraphModule, arguments: tuple[Any, ...]) -> dict[sympy.Symbol, sympy.Integer]:
     """The sizes of this call, by the symbol that the capture gave them."""
     found: dict[Any, Any] = {}
     for node, given in zip(graph.graph.find_nodes(op="placeholder"), arguments, strict=True):
