@@ -428,7 +428,10 @@ def _is_cut(index: ast.Slice) -> bool:
 
 
 def _index(value: Value) -> Value:
-    """An index as it acts: a list of numbers is a tensor."""
+    """An index as it acts: a list of numbers is a tensor, and what may be a tensor is one."""
+    if isinstance(value, Choice):
+        tensors = [o for o in value.options if isinstance(o, Tensor)]
+        return replace(tensors[0], exact=False) if tensors else value
     if isinstance(value, Sequence) and value.kind == "list":
         return Tensor((some() if value.items is None else Size.const(len(value.items)),), "int", memory=HOST)
     return value
@@ -492,7 +495,7 @@ def reshape(context: Context, tensor: Tensor, sizes: list[Value], node: Located,
         if sizes[0].items is None:
             return derived(None, tensor, dtype=tensor.dtype)
         sizes = list(sizes[0].items)
-    wanted = [None if s == Const(-1) else as_size(_first(s)) or (some() if is_static(s) else None) for s in sizes]
+    wanted = [None if s == Const(-1) else as_size(likely_size(s)) or (some() if is_static(s) else None) for s in sizes]
     hole = next((i for i, s in enumerate(sizes) if s == Const(-1)), None)
     if any(w is None and s != Const(-1) for w, s in zip(wanted, sizes, strict=True)):
         found = [some() if w is None else w for w in wanted] if hole is None else None
@@ -516,7 +519,7 @@ def reshape(context: Context, tensor: Tensor, sizes: list[Value], node: Located,
     return derived([w or some() for w in wanted], tensor, *sizes, dtype=tensor.dtype, exact=exact)
 
 
-def _first(value: Value) -> Value:
+def likely_size(value: Value) -> Value:
     """The size among the possible values: one that depends on a token count, or else one that is not zero."""
     sizes = [o for o in options(value) if as_size(o) is not None]
     sizes.sort(key=lambda o: (not isinstance(o, Int), o == Const(0)))
@@ -607,7 +610,7 @@ def divide_dimension(
 ) -> Size:
     """The length of each of `count` equal pieces along `axis`."""
     assert tensor.shape is not None
-    size, pieces = tensor.shape[axis], as_size(_first(count))
+    size, pieces = tensor.shape[axis], as_size(likely_size(count))
     if pieces is None:
         return some()
     exact = size.divide(pieces)

@@ -705,18 +705,25 @@ def _contiguous(call: TorchCall) -> Value:
 # Functions
 
 
+def _given_size(value: Value) -> Size | None:
+    """A size that is given; of several that it may be, the one that depends on a token count."""
+    size = as_size(operators.likely_size(value))
+    return size if size is not None and (size.depends or not isinstance(value, Choice)) else None
+
+
 def _creation(start: int) -> Handler:
     def handler(call: TorchCall) -> Value:
         sizes = call.sizes(start)
         if len(sizes) == 1 and isinstance(sizes[0], Shape):
             source = sizes[0].tensor
             return derived(source.shape, source)
-        known = [as_size(s) for s in sizes]
+        known = [_given_size(s) for s in sizes]
         if any(isinstance(s, Sequence) for s in sizes) or not sizes:
             return Tensor(exact=False)
+        exact = all(k is not None for k in known) and not any(isinstance(s, Choice) for s in sizes)
         unbacked = isinstance(sizes[0], Unbacked)
         dtype = call.dtype(call.tensor.dtype if start else "")
-        result = derived([k or some() for k in known], *sizes, dtype=dtype, exact=all(k is not None for k in known))
+        result = derived([k or some() for k in known], *sizes, dtype=dtype, exact=exact)
         return Tensor(**{**vars(result), "unbacked": unbacked})
 
     return handler
