@@ -20,6 +20,7 @@ from vllm_lint.analyzer.values import (
     Class,
     Const,
     Float,
+    Function,
     Instance,
     Int,
     Layer,
@@ -127,6 +128,10 @@ def _str(call: Call) -> Value:
     value = call.first
     if has_no_text(value):
         _library_call(call)
+    elif isinstance(value, Layer) and value.name == "decimal.Decimal":
+        call.report(f"decimal.Decimal.__{call.name}__")
+    elif call.name == "repr" and isinstance(value, Function) and _closes_over_tensors(value):
+        call.report("builtins.repr.closure")
     if isinstance(value, Const) and call.name == "str":
         return Const(str(value.value))
     return Static("str", "str")
@@ -139,6 +144,14 @@ def has_no_text(value: Value) -> bool:
     if isinstance(value, Mapping):
         return any(has_no_text(v) for v in (value.items.values() if value.items is not None else [value.element]))
     return tainted(value) or isinstance(value, Tensor)
+
+
+def _closes_over_tensors(function: Function) -> bool:
+    """Whether a function that was defined in compiled code uses a tensor of the function around it."""
+    if function.scope is None:
+        return False
+    used = {n.id for n in ast.walk(function.info.node) if isinstance(n, ast.Name)} - function.info.parameter_names
+    return any(isinstance(value, Tensor) and name in used for name, value in function.scope.variables.items())
 
 
 def _library_call(call: Call) -> Value:
@@ -405,7 +418,25 @@ def _isinstance(call: Call) -> Value:
     return Const(answers.pop()) if len(answers) == 1 and None not in answers else Static("isinstance", "bool")
 
 
+def _id(call: Call) -> Value:
+    value = call.first
+    is_made = isinstance(value, (Sequence, Mapping)) and not value.frozen and _is_local(call)
+    if isinstance(value, Instance):
+        is_made = value.number in call.context.world.state.made
+    return operators.NEW_ID if is_made else Static("id()", "int")
+
+
+def _is_local(call: Call) -> bool:
+    """Whether the argument is a variable of the function that makes the call."""
+    node = call.node.args[0] if isinstance(call.node, ast.Call) and call.node.args else None
+    return node is not None and call.frame.is_computed(node)
+
+
 def _hasattr(call: Call) -> Value:
+    value = call.first
+    is_caught = isinstance(value, Static) and value.label == "exception"
+    if is_caught or isinstance(value, Unbacked) or (isinstance(value, Layer) and value.name == "re.Pattern"):
+        _library_call(call)
     return Static("hasattr", "bool")
 
 
@@ -481,6 +512,7 @@ _BUILTINS: dict[str, Handler] = {
     "staticmethod": lambda call: call.first,
     "isinstance": _isinstance,
     "hasattr": _hasattr,
+    "id": _id,
     "getattr": _getattr,
     "setattr": _setattr,
     "type": _type,
@@ -630,6 +662,8 @@ def _module_method(call: Call, receiver: Instance) -> Value:
             call.context.set_attribute(receiver, name, value)
         return NONE
     _report_module_method(call)
+    if call.name.startswith("register_") and call.name.endswith("_hook"):
+        return Layer(untraceable.HOOK)
     if call.name in ("to", "cuda", "cpu", "half", "float", "bfloat16", "eval", "train", "requires_grad_", "apply"):
         return receiver
     return Static(f"{receiver.cls.name}.{call.name}()")
@@ -683,6 +717,8 @@ def _layer_method(call: Call, receiver: Layer) -> Value:
         return registering.on_library(call, receiver)
     if call.name == "forward":
         return call.context.call(receiver, call.args, call.kwargs, call.node, call.frame)
+    if receiver.name.startswith("torch.nn.") and call.name.startswith("register_") and call.name.endswith("_hook"):
+        return Layer(untraceable.HOOK)
     if receiver.name.startswith("torch.nn."):
         return receiver if call.name in ("to", "cuda", "eval", "train", "half", "float") else Static("layer")
     return call.plain()

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from vllm_lint.analyzer import builtin_calls, decisions, operators, special_calls, state
+from vllm_lint.analyzer import builtin_calls, decisions, operators, special_calls, state, untraceable
 from vllm_lint.analyzer.context import Context, Frame
 from vllm_lint.analyzer.events import LibraryCall, SizeSpecialization
 from vllm_lint.analyzer.hashes import is_dataclass
@@ -247,6 +247,8 @@ class Expressions(Context):
             return self._class_attribute(value, name, node, frame)
         if isinstance(value, Static):
             origins = value.origins
+            if name == "tb_lasti":
+                self.emit(LibraryCall, node, frame, name="traceback.tb_lasti")
             if value.label == special_calls.ENVIRONMENT:
                 origins |= self.environment_origins(name, node, frame, by_vllm=True)
             return Static(f"{value.label}.{name}" if value.label else "", origins=origins)
@@ -285,7 +287,10 @@ class Expressions(Context):
         if not self.quiet:
             self.world.state.read((instance.number, name), node, frame.module)
         if name in attributes:
-            return attributes[name]
+            held = attributes[name]
+            if not self.quiet and isinstance(held, Layer) and held.name in untraceable.HELD:
+                self.emit(LibraryCall, node, frame, name=held.name)
+            return held
         if name == "__class__":
             return Class(instance.cls)
         origins = self.field_origins(instance.cls, name, node, frame) if instance.typed else NO_ORIGINS
@@ -305,6 +310,9 @@ class Expressions(Context):
             return Method(instance, name)
         if name == "training":
             return FALSE
+        getter = self.member(instance.cls, "__getattr__")
+        if getter is not None and not self.quiet and not _is_plain_function(getter[1]):
+            self.emit(LibraryCall, node, frame, name="object.__getattr__")
         return Unknown(f"{instance.cls.name}.{name}")
 
     def _unhashed_field(self, instance: Instance, name: str, origins: Origins) -> Value:
@@ -367,11 +375,17 @@ class Expressions(Context):
             return self.binding_value(binding, home, value)
         if isinstance(binding, Assignment) and any(b.startswith("enum.") for b in self.external_bases(value.cls)):
             return Static(f"{value.cls.name}.{name}")
-        return self.binding_value(binding, home)
+        bound = self.binding_value(binding, home)
+        is_callable = isinstance(bound, (Partial, External)) and name != "forward" and not self.quiet
+        if is_callable and _AUTOGRAD_FUNCTION in self.external_bases(value.cls):
+            self.emit(LibraryCall, node, frame, name="torch.autograd.Function.method")
+        return bound
 
     def _autograd_function(self, cls: ClassInfo, node: Located, frame: Frame) -> Value:
         """`apply` of an `autograd.Function`: its forward, with a context unless that is set up apart."""
         forward = self._class_attribute(Class(cls), "forward", node, frame)
+        if not isinstance(forward, Function):
+            self.emit(LibraryCall, node, frame, name="torch.autograd.Function.forward")
         context = () if self.member(cls, "setup_context") else (Layer(f"{_AUTOGRAD_FUNCTION}Ctx"),)
         return Partial(forward, context, ())
 
@@ -566,6 +580,8 @@ class Expressions(Context):
     def _operate_numbers(self, op: ast.operator, left: Value, right: Value, node: Located, frame: Frame) -> Value:
         if left is operators.ADDRESS or right is operators.ADDRESS:
             self.emit(LibraryCall, node, frame, name="torch.Tensor.data_ptr")
+        if isinstance(left, Layer) and left.name == "decimal.Decimal":
+            self.emit(LibraryCall, node, frame, name="decimal.Decimal.__add__")
         a, b = as_size(left), as_size(right)
         trail, inputs = trail_of(left) or trail_of(right), inputs_of(left) | inputs_of(right)
         exact = getattr(left, "exact", True) and getattr(right, "exact", True)
@@ -701,6 +717,8 @@ class Expressions(Context):
             if truth is not None:
                 return Const(truth)
             return Bool(condition, trail_of(left) or trail_of(right), inputs_of(left) | inputs_of(right), exact)
+        if (left is operators.NEW_ID) != (right is operators.NEW_ID):
+            self.emit(LibraryCall, node, frame, name="builtins.id")
         if tainted(left) or tainted(right):
             return Unknown("comparison", tainted=True)
         return Static("comparison", "bool") if is_static(left) and is_static(right) else UNKNOWN
@@ -772,6 +790,8 @@ class Expressions(Context):
 
     def _call(self, node: ast.Call, frame: Frame) -> Value:
         if isinstance(node.func, ast.Name) and node.func.id == "super" and "super" not in frame.variables:
+            if len(node.args) == 1:
+                self.emit(LibraryCall, node, frame, name="builtins.super")
             return Parent(frame.receiver, frame.owner) if frame.receiver and frame.owner else UNKNOWN
         callee = self.evaluate(node.func, frame)
         args: list[Value] = []
@@ -881,6 +901,10 @@ def _outruns(bounds: list[Value | None], tensor: Tensor) -> bool:
 
 
 @lru_cache(maxsize=CACHED_NODES)
+def _is_plain_function(binding: Binding) -> bool:
+    return isinstance(binding, FunctionInfo) and not getattr(binding.node, "decorator_list", ())
+
+
 def _decorator_names(info: FunctionInfo) -> set[str]:
     node = info.node
     if isinstance(node, ast.Lambda):

@@ -41,6 +41,7 @@ from vllm_lint.analyzer.values import (
     Sequence,
     Static,
     Tensor,
+    Unbacked,
     Unknown,
     Value,
     choice,
@@ -78,7 +79,6 @@ _TRANSPARENT = {
     "torch.compile",
     "torch.jit.script",
     "torch.compiler.allow_in_graph",
-    "torch.compiler.assume_constant_result",
     "vllm.ir.op.register_op",
     # These hand on what they are given, by keywords that they look up in signatures.
     "transformers.utils.generic.can_return_tuple",
@@ -110,6 +110,12 @@ _OPAQUE = {
 
 #: Decorators that tell TorchDynamo not to trace into a function, which is then none that a full graph may call.
 _DISABLING = {"torch.compiler.disable", "torch._dynamo.disable", "torch._disable_dynamo"}
+
+
+#: Decorators that have the result of a function taken for a constant.
+_ASSUMING = {"torch.compiler.assume_constant_result", "torch._dynamo.assume_constant_result"}
+#: Decorators that have a function in the graph without tracing it.
+_NONSTRICT = {"torch._dynamo.nonstrict_trace", "torch.compiler.nonstrict_trace"}
 
 
 _UNFINISHED: Outcome | None = Outcome({"": UNKNOWN}, (), True)
@@ -252,6 +258,12 @@ class Interpreter(Objects):
                 break
             if name in _DISABLING:
                 value = Partial(operators.DISABLED, (function,), ())
+                break
+            if name in _ASSUMING:
+                value = Partial(operators.ASSUMED, (function,), ())
+                break
+            if name in _NONSTRICT:
+                value = special_calls.call_external(self, name, [function], {}, decorator, frame)
                 break
             if name in _TRANSPARENT or name.endswith((".setter", ".register", ".register_fake")):
                 continue
@@ -419,12 +431,25 @@ class Interpreter(Objects):
     ) -> Value:
         if partial.function == _OPAQUE_FUNCTION:
             state.hand_over(self, partial.arguments[0], node, frame)
-        if partial.function in (_OPAQUE_FUNCTION, operators.DISABLED):
+        if partial.function == operators.ASSUMED and any(map(_is_no_constant, args)):
+            self.emit(LibraryCall, node, frame, name="torch.compiler.assume_constant_result")
+        if partial.function in (_OPAQUE_FUNCTION, operators.DISABLED, operators.NONSTRICT, operators.ASSUMED):
             if partial.function == operators.DISABLED:
                 self.emit(LibraryCall, node, frame, name="torch.compiler.disable")
-            return self.opaque_result(partial.arguments[0], args)
+            result = self.opaque_result(partial.arguments[0], args)
+            if partial.function == operators.NONSTRICT:
+                for what, values in (("argument", [*args, *kwargs.values()]), ("result", [result])):
+                    if any(map(self._is_plain_object, values)):
+                        self.emit(LibraryCall, node, frame, name=f"torch._dynamo.nonstrict_trace.{what}")
+            return result
         merged = {**dict(partial.keywords), **kwargs}
         return self.call(partial.function, [*partial.arguments, *args], merged, node, frame)
+
+    def _is_plain_object(self, value: Value) -> bool:
+        """Whether a value is an object of a class of the program that is no module."""
+        return isinstance(value, Instance) and not any(
+            b.startswith("torch.nn.") for b in self.external_bases(value.cls)
+        )
 
     def _call_class(
         self, cls: ClassInfo, args: list[Value], kwargs: dict[str, Value], node: Located, frame: Frame
@@ -436,7 +461,16 @@ class Interpreter(Objects):
             self.emit(LibraryCall, node, frame, name="pydantic.BaseModel")
         if not self.quiet and _has_optional_keys(cls) and "TypedDict" in ast.unparse(cls.node.bases[0]):
             self.emit(LibraryCall, node, frame, name="typing.TypedDict")
+        if not self.quiet and self._is_parametrized(node, frame):
+            self.emit(LibraryCall, node, frame, name="typing.Generic")
         return self.instantiate(cls, args, kwargs)
+
+    def _is_parametrized(self, node: Located, frame: Frame) -> bool:
+        """Whether a call is one of `Class[...]`."""
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Subscript):
+            return False
+        with self.silently():
+            return isinstance(self.evaluate(node.func.value, frame), Class)
 
     def _is_pydantic(self, cls: ClassInfo) -> bool:
         """Whether pydantic checks what objects of `cls` are made from."""
@@ -590,6 +624,8 @@ class Interpreter(Objects):
         if function.info.is_generator:
             return Sequence("generator", None, choice(frame.yields))
         results = frame.returns + ([NONE] if falls or not frame.returns else [])
+        if frame.is_root and any(map(_holds_new_id, results)):
+            self.emit(LibraryCall, node, frame, name="builtins.id.returned", text=_title(function))
         if function.info.is_abstract:
             return UNKNOWN
         if isinstance(node.returns, ast.Name) and node.returns.id == "bool":
@@ -792,6 +828,17 @@ def _accepts(info: FunctionInfo, args: list[Value], kwargs: dict[str, Value]) ->
 def _has_optional_keys(cls: ClassInfo) -> bool:
     """Whether a typed dict is declared with `total=False`."""
     return any(k.arg == "total" and getattr(k.value, "value", True) is False for k in cls.node.keywords)
+
+
+def _is_no_constant(value: Value) -> bool:
+    """Whether an argument has no value while the graph is captured: a number from a tensor, a list of tensors."""
+    if isinstance(value, Sequence):
+        return any(isinstance(v, Tensor) or _is_no_constant(v) for v in value.items or ())
+    return isinstance(value, Unbacked)
+
+
+def _holds_new_id(value: Value) -> bool:
+    return value is operators.NEW_ID or (isinstance(value, Sequence) and any(map(_holds_new_id, value.items or ())))
 
 
 def _title(function: Function) -> str:

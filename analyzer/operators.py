@@ -98,7 +98,13 @@ MODULE_METHODS = {
 ONE = Size.const(1)
 
 #: What stands for the calling of a function that TorchDynamo is told not to trace.
+#: The type of what `id` gives for an object that compiled code makes: no number of a real object.
+NEW_ID = Static("id()", "new id")
 DISABLED = External("vllm_lint.disabled")
+#: The same for a function whose result is taken for a constant.
+ASSUMED = External("vllm_lint.assumed")
+#: The same for a function that is in the graph as it stands, without being looked into.
+NONSTRICT = External("vllm_lint.nonstrict")
 #: `tensor.data_ptr()`: a number that may be handed on, and not be computed with.
 ADDRESS = Static("address", "int")
 _SAME_SHAPE_LAYERS = (

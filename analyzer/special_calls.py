@@ -13,6 +13,8 @@ from dataclasses import replace
 from vllm_lint.analyzer import (
     builtin_calls,
     einops_calls,
+    held_values,
+    operators,
     registering,
     state,
     torch_calls,
@@ -32,8 +34,10 @@ from vllm_lint.analyzer.values import (
     NONE,
     TRUE,
     UNKNOWN,
+    Class,
     Const,
     External,
+    Function,
     Instance,
     Int,
     Layer,
@@ -308,6 +312,9 @@ def call_external(
         return builtin_calls.call_builtin(context, name.removeprefix("builtins."), args, kwargs, node, frame)
     if name.startswith("math."):
         return builtin_calls.call_builtin(context, name, args, kwargs, node, frame)
+    held = held_values.look_at(call)
+    if held is not None:
+        return held
     if untraceable.breaks_when_called(name):
         call.report(name)
     if kwargs.get("async_op") == TRUE and name.startswith("torch.distributed."):
@@ -388,6 +395,20 @@ def _object_of(name: str) -> Handler:
 def _scripted(call: Call) -> Value:
     """`torch.jit.script`: a scripted function is traced into, a scripted module is not."""
     return Layer(untraceable.SCRIPTED) if isinstance(call.first, (Instance, Layer)) else call.first
+
+
+def _fields(call: Call) -> Value:
+    """`dataclasses.fields`: measured to be traced for objects, not for classes."""
+    if isinstance(call.first, Class):
+        call.report("dataclasses.fields")
+    return call.plain()
+
+
+def _nonstrict(call: Call) -> Value:
+    """`nonstrict_trace`: measured to be traced for functions that were defined before."""
+    if isinstance(call.first, Function) and call.first.scope is not None:
+        call.report("torch._dynamo.nonstrict_trace.local")
+    return Partial(operators.NONSTRICT, (call.first,), ())
 
 
 def _environment(call: Call) -> Value:
@@ -481,6 +502,11 @@ _LIBRARY: dict[str, Handler] = {
     "dataclasses.field": _nothing,
     "copy.copy": _copy,
     "copy.deepcopy": _deep_copy,
+    "re.compile": _object_of("re.Pattern"),
+    "dataclasses.fields": _fields,
+    "decimal.Decimal": _object_of("decimal.Decimal"),
+    "torch._dynamo.nonstrict_trace": _nonstrict,
+    "torch.compiler.nonstrict_trace": _nonstrict,
     "ctypes.CDLL": _object_of("ctypes.CDLL"),
     "ctypes.cdll.LoadLibrary": _object_of("ctypes.CDLL"),
     "contextlib.ExitStack": _object_of("contextlib.ExitStack"),

@@ -179,3 +179,16 @@ def data_names(node: ast.expr) -> Iterator[str]:
             yield from data_names(child)
         elif isinstance(child, ast.keyword):
             yield from data_names(child.value)
+
+
+#: Methods that give a tensor of another type.
+_CASTS = ("half", "float", "double", "bfloat16", "int", "long", "type")
+
+
+def casts(node: ast.expr) -> bool:
+    """Whether an expression is a tensor in another type: `x.half()`, `x.to(torch.float16)`."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return False
+    to = node.func.attr == "to" and [*node.args, *(k.value for k in node.keywords)]
+    names = [a.attr for a in to or () if isinstance(a, ast.Attribute)]
+    return node.func.attr in _CASTS or any(n.startswith(("float", "bfloat", "int", "uint", "half")) for n in names)

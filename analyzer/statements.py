@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable
 from functools import lru_cache
 
-from vllm_lint.analyzer import decisions, operators, state, untraceable
+from vllm_lint.analyzer import caught, decisions, operators, state, untraceable
+from vllm_lint.analyzer import state_syntax as syntax
 from vllm_lint.analyzer.conditions import Conditions
 from vllm_lint.analyzer.context import Frame, Test
 from vllm_lint.analyzer.events import LibraryCall, SizeSpecialization
@@ -71,6 +72,8 @@ class Statements(Conditions):
             self.assign(target, value, frame)
             if of_step:
                 state.assign_step(target, source, frame)
+            if not self.quiet and isinstance(target, ast.Attribute) and target.attr == "data":
+                self._report_cast_data(target, node.value, frame)
         if len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
             _remember_test(node.targets[0].id, node.value, frame)
         return True
@@ -104,9 +107,13 @@ class Statements(Conditions):
                     self.note_write(target.value, frame, attribute=True)
                     if target.attr == "__class__":
                         self.emit(LibraryCall, target, frame, name="object.__class__")
+                    if not self.quiet and "ctypes.Structure" in self.external_bases(option.cls):
+                        self.emit(LibraryCall, target, frame, name="ctypes.Structure.__setattr__")
                     self.set_attribute(option, target.attr, value)
                 elif isinstance(option, Tensor):
                     self._assign_to_tensor(option, target, value, frame)
+                elif caught.is_attribute_of_error(option, target.attr):
+                    self.emit(LibraryCall, target, frame, name="builtins.Exception.__setattr__")
         elif isinstance(target, ast.Subscript):
             self._assign_item(target, value, frame)
 
@@ -116,6 +123,11 @@ class Statements(Conditions):
         part = target.attr in ("real", "imag")
         if replaced or part or (target.attr == "requires_grad" and value == TRUE):
             self.emit(LibraryCall, target, frame, tensor, name=f"torch.Tensor.{target.attr}")
+
+    def _report_cast_data(self, target: ast.Attribute, node: ast.expr, frame: Frame) -> None:
+        """Report `x.data = x.half()` and the like, for an argument; whether it has that type already is not known."""
+        if frame.is_root_argument(target.value) and syntax.casts(node):
+            self.emit(LibraryCall, target, frame, name="torch.Tensor.data.dtype", exact=False)
 
     def _assign_item(self, target: ast.Subscript, value: Value, frame: Frame) -> None:
         receiver = self.evaluate(target.value, frame)
@@ -359,6 +371,8 @@ class Statements(Conditions):
             for statement in node.body:
                 if isinstance(statement, (ast.Import, ast.ImportFrom)) and self._may_be_missing(statement, frame):
                     self.emit(LibraryCall, statement, frame, name="builtins.ImportError", conditional=True)
+        for raised, place, name in caught.untraceable_raises(self, node, body):
+            self.emit(LibraryCall, raised, place, name=name, conditional=True)
         made = [v for k, v in body.variables.items() if before.get(k) is not v] + frame.returns[-1:]
         lost = [h for h in node.handlers if _handles_operations(h) and not _only_raises(h.body)]
         if lost and any(isinstance(o, Tensor) for v in made for o in options(v)):

@@ -152,6 +152,8 @@ def _report_options(call: TorchCall) -> None:
     out = call.kwargs.get("out")
     if any(isinstance(o, Tensor) and o.strided for o in ((out.items or ()) if isinstance(out, Sequence) else (out,))):
         call.report("torch.Tensor.out")
+    if isinstance(out, Sequence) and any(map(_is_empty, out.items or ())):
+        call.report("torch.Tensor.out.several")
     if isinstance(out, Tensor) and call.name in _ELEMENTWISE_NAMES and _cannot_hold(out, call.args):
         call.report("torch.Tensor.out")
     generator = call.kwargs.get("generator")
@@ -182,6 +184,11 @@ def call_tensor_method(
     if handler is None or "..." in kwargs:
         return derived(None, tensor, exact=False)
     return handler(call)
+
+
+def _is_empty(value: Value) -> bool:
+    """Whether a tensor has no elements, so that an operation which writes to it has to resize it first."""
+    return isinstance(value, Tensor) and not value.open and any(s.constant == 0 for s in value.shape or ())
 
 
 def _report_method(call: TorchCall) -> None:
@@ -215,12 +222,14 @@ _METHOD_BREAKS_IF: dict[str, Callable[[TorchCall], bool]] = {
     **dict.fromkeys(("unsqueeze_", "squeeze_", "t_", "transpose_", "requires_grad_"), _on_argument),
     "astype": lambda call: call.argument(1, "dtype") == External("builtins.object"),
     "tolist": _on_floats,
+    "as_subclass": lambda call: isinstance(cls := call.argument(1, "cls"), External) and cls.name.startswith("torch."),
     "uniform_": lambda call: "from" in call.kwargs,
     "set_": lambda call: len(call.args) > 1 and not isinstance(call.args[1], Tensor),
 }
 #: Methods of which something else than their call breaks the graph.
 _REPORTED_BY_HANDLER = {
     "torch.Tensor.data",
+    "torch.Tensor.data.dtype",
     "torch.Tensor.real",
     "torch.Tensor.imag",
     "torch.Tensor.data_ptr",

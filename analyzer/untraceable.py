@@ -32,6 +32,18 @@ Kind = Literal[
 
 #: What `torch.jit.script` makes of a module.
 SCRIPTED = "torch.jit.ScriptModule"
+#: What registering a hook gives.
+HOOK = "torch.utils.hooks.RemovableHandle"
+#: Functions that make what compiled code cannot read where somebody else made it, and what it is reported as.
+MAKES_HELD = {
+    "torch.quantize_per_tensor": "torch.Tensor.quantized",
+    "torch.quantize_per_channel": "torch.Tensor.quantized",
+    "torch.nested.nested_tensor": "torch.Tensor.nested",
+    "torch.nested.as_nested_tensor": "torch.Tensor.nested",
+    "torch.sparse_coo_tensor": "torch.Tensor.sparse",
+    "torch.sparse_csr_tensor": "torch.Tensor.sparse",
+}
+HELD = frozenset({*MAKES_HELD.values(), "numpy.ndarray.objects"})
 #: Classes of locks, which are context managers.
 LOCKS = ("threading.Lock", "threading.RLock", "threading.Condition", "threading.Semaphore")
 
@@ -66,6 +78,7 @@ BY_NAME: dict[Kind, dict[str, str]] = {
         "hashlib.": "GB0007",
         "zlib.": "GB0007",
         "bisect.": "GB0007",
+        "re.finditer": "GB0007",
         "os.getpid": "GB0007",
         "os.path.exists": "GB0007",
         "os.path.isfile": "GB0007",
@@ -124,6 +137,7 @@ BY_NAME: dict[Kind, dict[str, str]] = {
         "torch.random.fork_rng": "GB0208",
         "contextlib.redirect_stdout": "GB0156",
         "contextlib.redirect_stderr": "GB0156",
+        "contextlib.closing": "GB0262",
     },
     "disabled": {
         "torch._dynamo.graph_break": "GB0025",
@@ -186,7 +200,14 @@ TRACED = frozenset((
 #: Names that the interpreter reports where what is done to them matters, not the call alone.
 BY_USE: dict[Kind, dict[str, str]] = {
     "output": {"builtins.print": "GB0059", "builtins.open": "GB0059", "builtins.input": "GB0059"},
-    "text": {"builtins.str": "GB0059", "builtins.repr": "GB0569", "builtins.str.__mod__": "GB0088"},
+    "text": {
+        "builtins.str": "GB0059",
+        "builtins.repr": "GB0569",
+        "builtins.repr.closure": "GB1584",
+        "builtins.str.__mod__": "GB0088",
+        "decimal.Decimal.__str__": "GB0005",
+        "decimal.Decimal.__repr__": "GB2852",
+    },
     "call": {
         "builtins.__import__": "GB0007",
         "builtins.breakpoint": "GB0059",
@@ -197,6 +218,7 @@ BY_USE: dict[Kind, dict[str, str]] = {
         "builtins.divmod": "GB0088",
         "builtins.exec": "GB0059",
         "builtins.globals": "GB0059",
+        "builtins.hasattr": "GB0150",
         "builtins.memoryview": "GB0059",
         "builtins.max": "GB0193",
         "builtins.min": "GB0193",
@@ -211,6 +233,16 @@ BY_USE: dict[Kind, dict[str, str]] = {
         "torch.Generator.draw": "GB0055",
         "torch.distributed.async_op": "GB0172",
         "torch._check": "GB9158",
+        "ctypes.Structure.__setattr__": "GB3697",
+        "decimal.Decimal.__add__": "GB0808",
+        "object.__getattr__": "GB0256",
+        "builtins.id": "GB9316",
+        "builtins.id.returned": "GB4501",
+        "builtins.super": "GB0193",
+        "dataclasses.fields": "GB0180",
+        "torch.compiler.assume_constant_result": "GB2520",
+        "re.Pattern.finditer": "GB0292",
+        "traceback.tb_lasti": "GB9625",
     },
     "context manager": {
         "torch.device.__enter__": "GB0142",
@@ -218,7 +250,13 @@ BY_USE: dict[Kind, dict[str, str]] = {
         **{f"{name}.": "GB0142" for name in LOCKS},
         "contextlib.ExitStack.enter_context": "GB0007",
     },
-    "disabled": {"torch.compiler.disable": "GB0098", f"{SCRIPTED}.forward": "GB4695"},
+    "disabled": {
+        "torch.compiler.disable": "GB0098",
+        f"{SCRIPTED}.forward": "GB4695",
+        "torch._dynamo.nonstrict_trace.local": "GB0078",
+        "torch._dynamo.nonstrict_trace.argument": "GB0236",
+        "torch._dynamo.nonstrict_trace.result": "GB0251",
+    },
     "object": {
         "builtins.__build_class__": "GB8977",
         "functools.cached_property": "GB0142",
@@ -230,6 +268,8 @@ BY_USE: dict[Kind, dict[str, str]] = {
         "torch.nn.Module.register_forward_pre_hook": "GB0467",
         "torch.nn.Module.load_state_dict": "GB0208",
         "object.__class__": "GB4271",
+        f"{HOOK}.remove": "GB0013",
+        "typing.Generic": "GB0116",
     },
     "cuda": {"torch.cuda.Event.elapsed_time": "GB0146", "torch.Tensor.pin_memory": "GB4315"},
     "tensor kind": {
@@ -244,11 +284,25 @@ BY_USE: dict[Kind, dict[str, str]] = {
         "torch.Tensor.to_sparse_bsr": "GB0090",
         "torch.Tensor.to_sparse_bsc": "GB0090",
         "torch.Tensor.to_mkldnn": "GB0090",
+        "torch.Tensor.quantized": "GB0064",
+        "torch.Tensor.nested": "GB0016",
+        "torch.Tensor.sparse": "GB0015",
     },
     "data-sized": {"torch.nn.functional.one_hot": "GB0246", "torch.Tensor.tolist": "GB0109"},
-    "exception": {"builtins.ImportError": "GB0069", "builtins.RuntimeError": "GB4315"},
+    "exception": {
+        "builtins.ImportError": "GB0069",
+        "builtins.RuntimeError": "GB4315",
+        "builtins.Exception.__init__": "GB0006",
+        "builtins.Exception.__setattr__": "GB0135",
+        "builtins.Exception.keyword": "GB0273",
+    },
     "autograd": {
         "torch.autograd.FunctionCtx.mark_dirty": "GB2019",
+        "torch.autograd.FunctionCtx.mark_shared_storage": "GB0007",
+        "torch.autograd.FunctionCtx.maybe_clear_saved_tensors": "GB0139",
+        "torch.autograd.FunctionCtx.name": "GB0139",
+        "torch.autograd.Function.forward": "GB0085",
+        "torch.autograd.Function.method": "GB0140",
         "torch.Tensor.backward": "GB0123",
         "torch.Tensor.retain_grad": "GB0108",
         "torch.Tensor.requires_grad_": "GB0125",
@@ -258,7 +312,9 @@ BY_USE: dict[Kind, dict[str, str]] = {
     },
     "tensor method": {
         "torch.Tensor.apply_": "GB0055",
+        "torch.Tensor.as_subclass": "GB0001",
         "torch.Tensor.data": "GB0056",
+        "torch.Tensor.data.dtype": "GB0220",
         "torch.Tensor.imag": "GB0058",
         "torch.Tensor.real": "GB0058",
         "torch.Tensor.data_ptr": "GB0088",
@@ -278,11 +334,16 @@ BY_USE: dict[Kind, dict[str, str]] = {
         "torch.Tensor.t_": "GB0148",
         "torch.Tensor.transpose_": "GB0148",
         "torch.Tensor.out": "GB0242",
+        "torch.Tensor.out.several": "GB0240",
     },
     "numpy": {
         **{f"numpy.ndarray.{name}": "GB0158" for name in ("tobytes", "tofile", "dump", "dumps")},
         "numpy.ndarray.astype": "GB0250",
         "numpy.ndarray.flags": "GB0157",
+        "numpy.ndarray.objects": "GB0185",
+        "numpy.ufunc": "GB0290",
+        "numpy.finfo": "GB0300",
+        "numpy.iinfo": "GB0300",
     },
     "operator function": {"torch.cond.result": "GB0314", "torch.cond.write": "GB0067"},
     "coroutine": {"async.await": "GB0082", "generator.forward": "GB0003"},

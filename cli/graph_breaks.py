@@ -91,7 +91,10 @@ def _origin_in(python: str) -> str:
 
 
 def summary(entries: list[Entry]) -> dict[str, dict[str, int]]:
-    """How many ids of each class are covered, and why the others are not, by class and in words."""
+    """How many ids of each class are covered, and why the others are not, by class and in words.
+
+    What model code that runs without compilation can raise is told apart by the reasons in `POSSIBLE`.
+    """
     counted: dict[str, Counter[str]] = {}
     known = graph_breaks.known_breaks()
     for entry in entries:
@@ -109,10 +112,14 @@ def _lines(entries: list[Entry], path: Path | None, style: Style) -> Iterator[st
             yield f"        {entry.why}"
     yield ""
     yield "Classes: A the source shows it, B types or the whole program are needed, C only a run shows it."
+    can = " or ".join(graph_breaks.POSSIBLE)
+    yield f"Of what is not covered, only what is {can} can be raised by model code that works."
     yield f"Made from {graph_breaks.source()}."
     yield f"Registry: {path}" if path is not None else "Registry: no torch with a registry is installed here"
     for name, counts in summary(entries).items():
         covered = counts.get("proved", 0) + counts.get("no fixture", 0)
+        can = covered + sum(counts.get(reason, 0) for reason in graph_breaks.POSSIBLE)
         others = [f"{n} {reason}" for reason, n in counts.items() if reason not in ("proved", "no fixture")]
-        proved = f"{covered} of {sum(counts.values())} covered, {counts.get('proved', 0)} of them proved by a fixture"
-        yield f"{'New' if name == 'new' else f'Class {name}'}: {proved}{'; ' if others else ''}{', '.join(others)}"
+        proved = f"{covered} covered, {counts.get('proved', 0)} of them proved by a fixture"
+        of = f"of {sum(counts.values())} ids, {can} of which model code that works can raise"
+        yield f"{'New' if name == 'new' else f'Class {name}'}: {of}, {proved}{'; ' if others else ''}{', '.join(others)}"

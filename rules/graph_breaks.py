@@ -23,17 +23,21 @@ Coverage = Literal["proved", "no fixture", "none", "new"]
 """A fixture of a covering rule was seen to break with the id; a rule covers it, but no fixture can show it; no rule
 covers it; or the id is not among those that we know."""
 
-#: Why no rule covers an id. All but the last three mean that no model that works can raise it.
+#: Why no rule covers an id. All but "runtime" and "raised" mean that no model that works can raise it.
 REASONS = {
     "retired": "torch no longer raises it",
     "eager": "the code fails without compilation as well",
     "captured": "torch captures what it is about",
     "setting": "only under a setting that vLLM leaves alone",
     "inner": "tells where another break is",
+    "internal": "torch holds itself to it, and no source gets there",
     "runtime": "only a run shows it",
     "raised": "can be raised, and no rule is about it",
-    "unseen": "was not seen to be raised, and no rule is about it",
 }
+
+
+#: The reasons that leave it open whether a model that works can raise an id.
+POSSIBLE = ("runtime", "raised")
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ class MissingFake(Rule):
         severity=Severity.ERROR,
         proof="graph-break",
         fix="safe",
-        graph_breaks=("GB0090",),
+        graph_breaks=("GB0037", "GB0090"),
     )
     events: ClassVar[tuple[type[Event], ...]] = (OperatorRegistered,)
 

@@ -11,6 +11,15 @@ from vllm_lint.analyzer.rule import Meta, Report
 from vllm_lint.analyzer.untraceable import kind_of
 from vllm_lint.rules.graph_break.family import GraphBreakRule, report_call
 
+_SAYS = {
+    **dict.fromkeys(
+        (f"torch.autograd.FunctionCtx.{name}" for name in ("mark_shared_storage", "maybe_clear_saved_tensors", "name")),
+        "asks the context of an `autograd.Function` for what it has with gradients only",
+    ),
+    "torch.autograd.Function.forward": "has a `forward` that is no plain function",
+    "torch.autograd.Function.method": "is a part of an `autograd.Function` that is no plain function",
+}
+
 
 class AutogradInGraph(GraphBreakRule):
     """Gradients asked for in a compiled forward.
@@ -19,7 +28,8 @@ class AutogradInGraph(GraphBreakRule):
 
     `backward()`, `torch.autograd.grad`, `retain_grad()`, `requires_grad_()` and `.requires_grad = True` on an
     argument of the forward, tensors created with `requires_grad=True`, `ctx.mark_dirty` of an `autograd.Function`,
-    and `is_inference()`.
+    and `is_inference()`. Also `ctx.mark_shared_storage`, `ctx.maybe_clear_saved_tensors` and `ctx.name`, and an
+    `autograd.Function` whose `forward` or other method is no plain function, such as a `functools.partial`.
 
     It does not flag `torch.no_grad`, `detach`, `autograd.Function`, reading `requires_grad`, or hooks on parameters.
 
@@ -66,9 +76,12 @@ class AutogradInGraph(GraphBreakRule):
         graph_breaks=(
             "GB0007",
             "GB0045",
+            "GB0085",
             "GB0108",
             "GB0123",
             "GB0125",
+            "GB0139",
+            "GB0140",
             "GB0206",
             "GB0225",
             "GB0442",
@@ -84,8 +97,9 @@ class AutogradInGraph(GraphBreakRule):
         """Report every event of its kind."""
         assert isinstance(event, LibraryCall)
         if kind_of(event.name) == "autograd":
+            says = _SAYS.get(event.name, "asks for gradients")
             yield report_call(
                 event,
-                f"`{event.text}` asks for gradients, which TorchDynamo cannot trace in a forward",
+                f"`{event.text}` {says}, which TorchDynamo cannot trace in a forward",
                 "remove it, or compute the gradient in a custom operator",
             )

@@ -14,6 +14,9 @@ from vllm_lint.rules.graph_break.family import GraphBreakRule, report_call
 _SAYS = {
     "torch.compiler.disable": "`{text}` calls a function under `torch.compiler.disable`",
     "torch.jit.ScriptModule.forward": "`{text}` calls a TorchScript module, which TorchDynamo does not look into",
+    "torch._dynamo.nonstrict_trace.local": "`{text}` leaves a function untraced that is defined in compiled code",
+    "torch._dynamo.nonstrict_trace.argument": "`{text}` hands an object of its own class to an untraced function",
+    "torch._dynamo.nonstrict_trace.result": "`{text}` gets an object of its own class from an untraced function",
 }
 
 
@@ -24,7 +27,8 @@ class DisabledFunctionInGraph(GraphBreakRule):
 
     Calls of functions and methods under `torch.compiler.disable` or `torch._dynamo.disable`, as decorator or as a
     call; `torch._dynamo.graph_break()`, `skip_frame()` and `step_unsupported()`; and modules that `torch.jit.script`,
-    `trace`, `freeze` or `load` made.
+    `trace`, `freeze` or `load` made. Functions under `nonstrict_trace` that are defined in compiled code, or that take
+    or return objects of a class of the program.
 
     It does not flag functions that TorchScript compiled, custom operators, `torch.compiler.allow_in_graph`, or a
     disabled function that only code outside the compiled region calls.
@@ -77,7 +81,20 @@ class DisabledFunctionInGraph(GraphBreakRule):
         promise=Promise.CAPTURE,
         severity=Severity.ERROR,
         proof="graph-break",
-        graph_breaks=("GB0007", "GB0025", "GB0098", "GB0099", "GB0284", "GB0357", "GB4297", "GB4636", "GB4695"),
+        graph_breaks=(
+            "GB0007",
+            "GB0025",
+            "GB0078",
+            "GB0098",
+            "GB0099",
+            "GB0236",
+            "GB0251",
+            "GB0284",
+            "GB0357",
+            "GB4297",
+            "GB4636",
+            "GB4695",
+        ),
     )
     events: ClassVar[tuple[type[Event], ...]] = (LibraryCall,)
 

@@ -11,6 +11,12 @@ from vllm_lint.analyzer.rule import Meta, Report
 from vllm_lint.analyzer.untraceable import kind_of
 from vllm_lint.rules.graph_break.family import GraphBreakRule, report_call
 
+_SAYS = {
+    "builtins.Exception.__init__": "builds an error that is raised and caught",
+    "builtins.Exception.__setattr__": "sets an attribute of an error",
+    "builtins.Exception.keyword": "builds an error with keyword arguments, which is caught",
+}
+
 
 class ExceptionAroundTensorOp(GraphBreakRule):
     """An exception handler that waits for what the captured graph never raises.
@@ -19,8 +25,10 @@ class ExceptionAroundTensorOp(GraphBreakRule):
 
     In compiled code: `try` around operations on tensors with a handler for `RuntimeError`, `IndexError` or
     `Exception` that does something else than raise; and, under a handler for `ImportError`, an import of a package
-    that is not found. Both are warnings of medium confidence, since whether the operation or the import fails is not
-    known.
+    that is not found. Both are warnings of medium confidence, since whether the operation or the import fails is
+    not known. Also raising and catching, in one `try`, an error that TorchDynamo cannot build: of a class whose
+    `__init__` calls `super().__init__`, or one of Python's with keyword arguments (`ImportError(name=...)`); and
+    setting an attribute of an error of Python's.
 
     It does not flag handlers of `KeyError`, `AttributeError` and other errors of Python itself, which are traced,
     handlers that only raise, `finally`, or imports at the top of a module.
@@ -69,7 +77,14 @@ class ExceptionAroundTensorOp(GraphBreakRule):
         promise=Promise.CAPTURE,
         severity=Severity.ERROR,
         proof="graph-break, replay-failed",
-        graph_breaks=("GB0022", "GB0069", "GB4315"),
+        graph_breaks=(
+            "GB0006",
+            "GB0022",
+            "GB0069",
+            "GB0135",
+            "GB0273",
+            "GB4315",
+        ),
     )
     events: ClassVar[tuple[type[Event], ...]] = (LibraryCall,)
 
@@ -82,6 +97,12 @@ class ExceptionAroundTensorOp(GraphBreakRule):
                     event,
                     f"`{event.text}` fails the capture if the package is missing: the handler is not part of the graph",
                     "import it at the top of the module",
+                )
+            elif event.name.startswith("builtins.Exception."):
+                yield report_call(
+                    event,
+                    f"`{event.text}` {_SAYS[event.name]}, which TorchDynamo cannot trace",
+                    "return a value that says what happened, or raise an error with plain arguments",
                 )
             else:
                 yield report_call(

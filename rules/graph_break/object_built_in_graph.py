@@ -14,6 +14,8 @@ from vllm_lint.rules.graph_break.family import GraphBreakRule, report_call
 _SAYS = {
     "builtins.__build_class__": "`class` defines a type",
     "functools.cached_property": "`{text}` may compute a cached property, which takes a lock before Python 3.12,",
+    "torch.utils.hooks.RemovableHandle.remove": "`{text}` removes a hook that was registered before",
+    "typing.Generic": "`{text}` makes an object of a parametrized class",
     "object.__class__": "`{text}` changes the type of an object",
 }
 
@@ -24,9 +26,10 @@ class ObjectBuiltInGraph(GraphBreakRule):
     ## What it flags
 
     In compiled code: a `class` statement, `nn.Parameter(...)`, layers that have parameters (`nn.Linear(...)`),
-    pydantic models, typed dicts with `total=False`, `types.SimpleNamespace`, registering a forward hook,
-    `load_state_dict`, and assigning `__class__`. Also reading a `functools.cached_property`: the first time takes a
-    lock on Python before 3.12 (a warning, since it may have been read before).
+    pydantic models, typed dicts with `total=False`, `types.SimpleNamespace`, registering a forward hook, or
+    removing one that was registered before, `Class[int](...)` of a generic class, `load_state_dict`, and assigning
+    `__class__`. Also reading a `functools.cached_property`: the first time takes a lock on Python before 3.12 (a
+    warning, since it may have been read before).
 
     It does not flag dataclasses, named tuples, enums, objects of ordinary classes, layers without parameters
     (`nn.SiLU()`), `register_buffer` or tensors.
@@ -77,7 +80,9 @@ class ObjectBuiltInGraph(GraphBreakRule):
         severity=Severity.ERROR,
         proof="graph-break",
         graph_breaks=(
+            "GB0013",
             "GB0075",
+            "GB0116",
             "GB0142",
             "GB0147",
             "GB0156",

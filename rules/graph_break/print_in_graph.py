@@ -12,6 +12,16 @@ from vllm_lint.analyzer.rule import Meta, Report
 from vllm_lint.analyzer.untraceable import kind_of
 from vllm_lint.rules.graph_break.family import GraphBreakRule, report_call
 
+_UNKNOWN = "whose value is not known while the graph is captured"
+#: What is said where it is neither a tensor nor a size.
+_WHAT = {
+    "builtins.repr.closure": "a function that uses a tensor of the function around it",
+    **dict.fromkeys(
+        ("decimal.Decimal.__str__", "decimal.Decimal.__repr__"),
+        "an object that is written in C, into which TorchDynamo cannot look",
+    ),
+}
+
 
 class PrintInGraph(GraphBreakRule):
     """Printing, opening files, and turning tensors or token counts into text.
@@ -19,7 +29,8 @@ class PrintInGraph(GraphBreakRule):
     ## What it flags
 
     `print`, `open`, `input`, and writing to `sys.stdout` or `sys.stderr`, with any arguments; `str`, `repr`
-    and `%` of a tensor, of something that contains the number of tokens, or of a container that holds either.
+    and `%` of a tensor, of something that contains the number of tokens, or of a container that holds either; `repr`
+    of a nested function that uses a tensor of the function around it, and `str` and `repr` of a `Decimal`.
 
     It does not flag text made of configuration and static sizes, output under `not torch.compiler.is_compiling()`, and
     output outside compiled regions. An f-string with the number of tokens is `batch-size-specialization`: it is
@@ -70,6 +81,7 @@ class PrintInGraph(GraphBreakRule):
         fix="safe",
         lifecycle=Lifecycle(stable="0.1.0"),
         graph_breaks=(
+            "GB0005",
             "GB0059",
             "GB0088",
             "GB0156",
@@ -77,6 +89,8 @@ class PrintInGraph(GraphBreakRule):
             "GB0459",
             "GB0569",
             "GB1275",
+            "GB1584",
+            "GB2852",
             "GB5380",
             "GB6053",
             "GB7968",
@@ -93,8 +107,8 @@ class PrintInGraph(GraphBreakRule):
         if kind == "output":
             message = f"`{event.text}` does input or output, which cannot be part of a graph"
         elif kind == "text":
-            what = "a tensor" if event.tensor else "the number of tokens"
-            message = f"`{event.text}` makes a text of {what}, whose value is not known while the graph is captured"
+            what = _WHAT.get(event.name) or f"{'a tensor' if event.tensor else 'the number of tokens'}, {_UNKNOWN}"
+            message = f"`{event.text}` makes a text of {what}"
         else:
             return
         yield report_call(event, message, "remove it, or put it under `if not torch.compiler.is_compiling()`")

@@ -11,6 +11,11 @@ from vllm_lint.analyzer.rule import Meta, Report
 from vllm_lint.analyzer.untraceable import kind_of
 from vllm_lint.rules.graph_break.family import GraphBreakRule, report_call
 
+_SAYS = {
+    "numpy.ndarray.objects": "is an array whose elements no tensor can hold",
+    "numpy.ufunc": "calls a method of a function or class of numpy",
+}
+
 
 class UnsupportedNumpy(GraphBreakRule):
     """A function of numpy that TorchDynamo cannot translate.
@@ -18,7 +23,9 @@ class UnsupportedNumpy(GraphBreakRule):
     ## What it flags
 
     Functions of numpy that torch has no counterpart for, such as `np.interp`, `np.isin`, `np.nanmean`,
-    `np.vectorize`, `np.random.default_rng` and files, and methods of arrays such as `tobytes` and `tofile`.
+    `np.vectorize`, `np.random.default_rng` and files, methods of arrays such as `tobytes` and `tofile`, methods of
+    numpy's functions (`np.add.reduce`), methods of `np.ndarray` called as functions, `np.finfo` of an array, and
+    reading an array of texts or objects that the module holds.
 
     It does not flag the functions that TorchDynamo translates to torch (`np.sqrt`, `np.arange`, `np.concatenate`), or
     numpy outside compiled code. Sizes handed to numpy are a matter of `batch-size-specialization`.
@@ -59,7 +66,15 @@ class UnsupportedNumpy(GraphBreakRule):
         promise=Promise.CAPTURE,
         severity=Severity.ERROR,
         proof="graph-break",
-        graph_breaks=("GB0157", "GB0158", "GB0250", "GB0294"),
+        graph_breaks=(
+            "GB0157",
+            "GB0158",
+            "GB0185",
+            "GB0250",
+            "GB0290",
+            "GB0294",
+            "GB0300",
+        ),
     )
     events: ClassVar[tuple[type[Event], ...]] = (LibraryCall,)
 
@@ -67,8 +82,9 @@ class UnsupportedNumpy(GraphBreakRule):
         """Report every event of its kind."""
         assert isinstance(event, LibraryCall)
         if kind_of(event.name) == "numpy":
+            says = _SAYS.get(event.name, f"calls `{event.name}`")
             yield report_call(
                 event,
-                f"`{event.text}` calls `{event.name}`, which TorchDynamo cannot translate to torch",
+                f"`{event.text}` {says}, which TorchDynamo cannot translate to torch",
                 "use torch, or compute it while the model is built",
             )

@@ -19,7 +19,7 @@ class UnsupportedTensorKind(GraphBreakRule):
 
     `nn.LSTM`, `nn.GRU` and `nn.RNN` called in compiled code; sparse tensors (`to_sparse`, `torch.sparse_coo_tensor`,
     `torch.sparse.mm`), quantized ones (`torch.quantize_per_tensor`), nested ones in the strided layout, and
-    MKL-DNN's.
+    MKL-DNN's; also reading a sparse, quantized or nested tensor that the module holds.
 
     It does not flag the cells (`nn.LSTMCell`), nested tensors in the jagged layout, complex tensors, or quantization
     that keeps integers in ordinary tensors, as vLLM's does.
@@ -67,7 +67,19 @@ class UnsupportedTensorKind(GraphBreakRule):
         promise=Promise.CAPTURE,
         severity=Severity.ERROR,
         proof="graph-break",
-        graph_breaks=("GB0007", "GB0014", "GB0015", "GB0090", "GB0233", "GB0245", "GB0374"),
+        graph_breaks=(
+            "GB0007",
+            "GB0014",
+            "GB0015",
+            "GB0016",
+            "GB0044",
+            "GB0064",
+            "GB0090",
+            "GB0233",
+            "GB0245",
+            "GB0277",
+            "GB0374",
+        ),
     )
     events: ClassVar[tuple[type[Event], ...]] = (LibraryCall,)
 

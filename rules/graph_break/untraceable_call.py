@@ -18,6 +18,16 @@ _SAYS = {
     "torch.Generator.draw": "draws from a generator of its own",
     "torch._check": "has a message that is no constant",
     "torch.distributed.async_op": "does not wait for the other ranks",
+    "builtins.id": "compares the identity of an object that is made in the graph",
+    "builtins.id.returned": "returns the identity of an object that is made in the graph",
+    "builtins.super": "calls `super` with one argument",
+    "dataclasses.fields": "asks a class, and no object of it, for its fields",
+    "torch.compiler.assume_constant_result": "hands something that is no constant to an `assume_constant_result`",
+    "builtins.hasattr": "asks for an attribute of something that has none while the graph is captured",
+    "ctypes.Structure.__setattr__": "sets a field of a C structure",
+    "decimal.Decimal.__add__": "computes with a `Decimal`, which is written in C",
+    "object.__getattr__": "is looked up by a `__getattr__` that is no plain function",
+    "traceback.tb_lasti": "asks a traceback for the position in the bytecode",
 }
 
 
@@ -26,12 +36,16 @@ class UntraceableCall(GraphBreakRule):
 
     ## What it flags
 
-    Calls of parts of the standard library that are written in C or that act on the world: `time`, `datetime`, writing
-    `os.environ`, files and processes, `subprocess`, `json`, `pickle`, `hashlib`, `zlib`, `uuid`, `gc`, `random`,
-    `importlib`, `bisect`, `copy.copy`, frames and tracebacks, `ctypes`; of torch's seeds, generators and generator
-    states, threads, DLPack, copies of tensors by `copy`, and communication that does not wait or is between two ranks;
-    and of `divmod`, `sorted`, `hex` and integer functions of `math` on the number of tokens, `pow` of a tensor, and
-    `torch._check` with a message that tells a size.
+    Calls of parts of the standard library that are written in C or that act on the world: `time`, `datetime`,
+    writing `os.environ`, files and processes, `subprocess`, `json`, `pickle`, `hashlib`, `zlib`, `uuid`, `gc`,
+    `random`, `importlib`, `bisect`, `copy.copy`, frames and tracebacks, `ctypes`; of torch's seeds, generators and
+    generator states, threads, DLPack, copies of tensors by `copy`, and communication that does not wait or is
+    between two ranks; `re.finditer`, `hasattr` of a number that was read out of a tensor, of a compiled pattern and
+    of a caught error, attributes that a `__getattr__` finds which is no plain function, fields of C structures and
+    arithmetic on `Decimal`, `tb_lasti` of a traceback, `dataclasses.fields` of a class, the `id` of an object that
+    compiled code makes where it is compared or returned, `super` of one argument, and functions under
+    `assume_constant_result` on what is no constant; and of `divmod`, `sorted`, `hex` and integer functions of
+    `math` on the number of tokens, `pow` of a tensor, and `torch._check` with a message that tells a size.
 
     The list is data (`analyzer/untraceable.py`), measured on the torch version below. It does not flag what TorchDynamo
     does trace: `re`, `itertools`, `functools`, `operator`, `os.path.join`, most of `math`, copies by method
@@ -90,21 +104,32 @@ class UntraceableCall(GraphBreakRule):
             "GB0055",
             "GB0059",
             "GB0088",
+            "GB0150",
             "GB0156",
             "GB0172",
+            "GB0180",
             "GB0193",
             "GB0207",
             "GB0208",
+            "GB0256",
+            "GB0280",
             "GB0288",
+            "GB0292",
             "GB0363",
+            "GB0808",
             "GB1750",
             "GB2078",
+            "GB2520",
             "GB2696",
             "GB3343",
+            "GB3697",
             "GB4198",
+            "GB4501",
             "GB7650",
             "GB9158",
             "GB9300",
+            "GB9316",
+            "GB9625",
             "GB9840",
             "GB9860",
         ),

@@ -20,8 +20,8 @@ class UntraceableContextManager(GraphBreakRule):
     `with` on a lock; on `torch.device(...)` or a tensor's device; and on an object that was made before the capture
     and is held by a module or a global: `with self.guard:`, be it an object of a class, what a `@contextmanager`
     returned, or a `torch.no_grad()`. Also `enter_context(torch.no_grad())` on an `ExitStack`,
-    `contextlib.redirect_stdout`, `torch.autograd.detect_anomaly`, `torch.random.fork_rng` and the flags of back ends
-    (`torch.backends.cudnn.flags`).
+    `contextlib.redirect_stdout`, `contextlib.closing`, `torch.autograd.detect_anomaly`, `torch.random.fork_rng` and
+    the flags of back ends (`torch.backends.cudnn.flags`).
 
     It does not flag a context manager that is made where it is entered, with a class or with `@contextmanager`, even
     one that swaps a global; `torch.no_grad()`, `torch.autocast`, `nullcontext`, `suppress`, `record_function`,
@@ -68,7 +68,15 @@ class UntraceableContextManager(GraphBreakRule):
         promise=Promise.CAPTURE,
         severity=Severity.ERROR,
         proof="graph-break",
-        graph_breaks=("GB0007", "GB0008", "GB0066", "GB0142", "GB0156", "GB0208"),
+        graph_breaks=(
+            "GB0007",
+            "GB0008",
+            "GB0066",
+            "GB0142",
+            "GB0156",
+            "GB0208",
+            "GB0262",
+        ),
     )
     events: ClassVar[tuple[type[Event], ...]] = (LibraryCall,)
 

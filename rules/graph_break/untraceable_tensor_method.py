@@ -13,6 +13,9 @@ from vllm_lint.rules.graph_break.family import GraphBreakRule, report_call
 
 _SAYS = {
     "torch.Tensor.data_ptr": "`{text}` computes with the address of a tensor",
+    "torch.Tensor.as_subclass": "`{text}` makes a tensor of one of torch's own classes",
+    "torch.Tensor.data.dtype": "`{text}` gets data of another type, if it does not have that type already",
+    "torch.Tensor.out.several": "`{text}` writes to tensors without elements, which have to grow",
     "torch.Tensor.out": "`{text}` writes to a tensor that is not contiguous",
     "torch.Tensor.random_": "`{text}` draws random numbers in place",
     "torch.Tensor.uniform_": "`{text}` draws random numbers in place",
@@ -24,14 +27,16 @@ class UntraceableTensorMethod(GraphBreakRule):
 
     ## What it flags
 
-    `resize_`, `resize_as_`, `set_` to a storage, `share_memory_` and `is_shared`; `.data = ...` on a tensor computed
-    in the forward; `unsqueeze_`, `squeeze_`, `t_` and `transpose_` on an argument of the forward; arithmetic on or
-    comparison of `data_ptr()`; `storage_offset`; `apply_` and `map_`; `random_` and `uniform_(from=...)`; `out=` a
-    tensor that is not contiguous.
+    `resize_`, `resize_as_`, `set_` to a storage, `share_memory_` and `is_shared`; `.data = ...` on a tensor
+    computed in the forward; `unsqueeze_`, `squeeze_`, `t_` and `transpose_` on an argument of the forward;
+    arithmetic on or comparison of `data_ptr()`; `storage_offset`; `apply_` and `map_`; `random_` and
+    `uniform_(from=...)`; `out=` a tensor that is not contiguous, and several ones that are empty; `.data = ...` of
+    another type on an argument (of medium confidence, for it may have that type already); `as_subclass` of a class
+    of torch's.
 
-    It does not flag in-place arithmetic (`add_`, `copy_`, `masked_fill_`), `.data = ...` on a parameter or an
-    argument, the in-place views on computed tensors, `data_ptr()` that is only handed on, or `out=` a contiguous
-    tensor.
+    It does not flag in-place arithmetic (`add_`, `copy_`, `masked_fill_`), `.data = ...` of the same type on a
+    parameter or an argument, the in-place views on computed tensors, `data_ptr()` that is only handed on, or `out=`
+    a contiguous tensor.
 
     ## Why it matters
 
@@ -74,6 +79,7 @@ class UntraceableTensorMethod(GraphBreakRule):
         severity=Severity.ERROR,
         proof="graph-break",
         graph_breaks=(
+            "GB0001",
             "GB0055",
             "GB0056",
             "GB0058",
@@ -89,6 +95,8 @@ class UntraceableTensorMethod(GraphBreakRule):
             "GB0130",
             "GB0148",
             "GB0208",
+            "GB0220",
+            "GB0240",
             "GB0241",
             "GB0242",
             "GB0247",

@@ -97,7 +97,7 @@ def _held(part: torch.nn.Module) -> dict[str, Any]:
 
 def _remember(value: Any) -> Callable[[], Any]:
     """A function that gives the same object back, with the content that it has now."""
-    if isinstance(value, torch.Tensor):
+    if isinstance(value, torch.Tensor) and not value.is_nested:  # which has no shape to compare
         content = value.detach().clone()
 
         def recall() -> Any:

@@ -34,6 +34,8 @@ ARGUMENTS = {
     "torch.utils.dlpack.to_dlpack": "x",
     "torch.from_dlpack": "x",
     "contextlib.redirect_stdout": "None",
+    "contextlib.closing": "open('/dev/null')",
+    "re.finditer": "'a', 'ab'",
     "contextlib.redirect_stderr": "None",
     "torch.manual_seed": "0",
     "torch.set_num_threads": "2",
