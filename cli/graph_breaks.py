@@ -122,4 +122,5 @@ def _lines(entries: list[Entry], path: Path | None, style: Style) -> Iterator[st
         others = [f"{n} {reason}" for reason, n in counts.items() if reason not in ("proved", "no fixture")]
         proved = f"{covered} covered, {counts.get('proved', 0)} of them proved by a fixture"
         of = f"of {sum(counts.values())} ids, {can} of which model code that works can raise"
-        yield f"{'New' if name == 'new' else f'Class {name}'}: {of}, {proved}{'; ' if others else ''}{', '.join(others)}"
+        title = "New" if name == "new" else f"Class {name}"
+        yield f"{title}: {'; '.join([f'{of}, {proved}', *([', '.join(others)] if others else [])])}"
