@@ -112,8 +112,8 @@ def _lines(entries: list[Entry], path: Path | None, style: Style) -> Iterator[st
             yield f"        {entry.why}"
     yield ""
     yield "Classes: A the source shows it, B types or the whole program are needed, C only a run shows it."
-    can = " or ".join(graph_breaks.POSSIBLE)
-    yield f"Of what is not covered, only what is {can} can be raised by model code that works."
+    possible = " or ".join(graph_breaks.POSSIBLE)
+    yield f"Of what is not covered, only what is {possible} can be raised by model code that works."
     yield f"Made from {graph_breaks.source()}."
     yield f"Registry: {path}" if path is not None else "Registry: no torch with a registry is installed here"
     for name, counts in summary(entries).items():
