@@ -9,7 +9,7 @@ from vllm_lint.analyzer.context import Context, Frame
 from vllm_lint.analyzer.events import LibraryCall, SizeSpecialization
 from vllm_lint.analyzer.repairs import only_without_compilation
 from vllm_lint.analyzer.source import Located
-from vllm_lint.analyzer.untraceable import kind_of
+from vllm_lint.analyzer.untraceable import OUTPUT
 from vllm_lint.analyzer.values import UNKNOWN, Static, Tensor, Unknown, Value, is_static, tainted, trail_of
 
 
@@ -59,7 +59,7 @@ class Call:
             name=name,
             tensor=any(isinstance(v, Tensor) for v in values),
             token=any(tainted(v) for v in values),
-            guarded=only_without_compilation(self.node, self.frame) if kind_of(name) in ("output", "logging") else None,
+            guarded=only_without_compilation(self.node, self.frame) if name.startswith(OUTPUT) else None,
         )
 
     def plain(self) -> Value:

@@ -356,7 +356,10 @@ class Expressions(Context):
         if decorators & {"property", "cached_property", "functools.cached_property"}:
             if "property" not in decorators:
                 self.emit(LibraryCall, node, frame, name="functools.cached_property", conditional=True)
-            return self.call(method, [], {}, node, frame)
+            value = self.call(method, [], {}, node, frame)
+            if "property" not in decorators and self.quiet:  # asked for before, so that it is there from then on
+                self.set_attribute(instance, name, value)
+            return value
         return method
 
     def _class_attribute(self, value: Class, name: str, node: Located, frame: Frame) -> Value:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from vllm_lint.analyzer import state_syntax as syntax
 from vllm_lint.analyzer.events import EnvironmentRead, StateChange, StateHandedOver, StepDecision
 from vllm_lint.analyzer.findings import Edit, Span
-from vllm_lint.analyzer.index import FunctionInfo, FunctionNode, ModuleInfo, nodes_of, walk_function
+from vllm_lint.analyzer.index import ClassInfo, FunctionInfo, FunctionNode, ModuleInfo, nodes_of, walk_function
 from vllm_lint.analyzer.source import Located
 from vllm_lint.analyzer.state_repairs import written_in_place
 from vllm_lint.analyzer.values import (
@@ -88,6 +88,8 @@ class _Target:
     holder: str
     expression: ast.expr
     """How the source names it."""
+    cls: ClassInfo | None = None
+    """The class that has it as an attribute, or whose object has."""
 
 
 def bind(context: Context, node: ast.Name | ast.Attribute, value: Value, frame: Frame) -> None:
@@ -255,7 +257,7 @@ def _report(
         from_input=statement is not None and _takes_data(statement, function, frame),
         resized=function is not None and change == "bind" and syntax.asks_for_size(function, name),
         registered=_is_registered(context, target, frame),
-        used=_is_used(frame.module, target.place[1], statement),
+        used=_is_used(context, frame.module, target, statement),
         written=written,
     )
 
@@ -283,9 +285,9 @@ def _targets(context: Context, node: ast.Name | ast.Attribute, frame: Frame) -> 
     for option in options(receiver):
         if isinstance(option, Instance):
             if _outlives(context, option, frame):
-                yield _Target((option.number, node.attr), "attribute", node), option
+                yield _Target((option.number, node.attr), "attribute", node, option.cls), option
         elif isinstance(option, Class):
-            yield _Target((option.cls.qualified_name, node.attr), "class attribute", node), option
+            yield _Target((option.cls.qualified_name, node.attr), "class attribute", node, option.cls), option
         elif isinstance(option, Module):
             yield _Target((option.module.name, node.attr), "global", node), option
         elif isinstance(option, Layer) and option.name == THREAD_LOCAL:
@@ -404,10 +406,30 @@ def _takes_data(statement: ast.stmt, function: FunctionNode | None, frame: Frame
     return False
 
 
-def _is_used(module: ModuleInfo, name: str, statement: ast.stmt | None) -> bool:
-    """Whether the module reads an attribute or variable called `name` anywhere else than in `statement`."""
-    own = set() if statement is None else {id(n) for n in ast.walk(statement)}
+def _is_used(context: Context, module: ModuleInfo, target: _Target, statement: ast.stmt | None) -> bool:
+    """Whether the module reads what is changed anywhere else than in `statement`.
+
+    That goes by the name, but `self` is another object in classes that have nothing to do with that of `target`.
+    """
+    name = target.place[1]
+    passed_over = set() if statement is None else {id(n) for n in ast.walk(statement)}
+    if target.cls is not None:
+        for infos in module.bindings.values():
+            for info in infos:
+                if isinstance(info, ClassInfo) and not _is_related(context, info, target.cls):
+                    passed_over |= {id(n) for n in syntax.loads(info.node) if _is_of_self(n)}
+    kind = ast.Attribute if isinstance(target.expression, ast.Attribute) else ast.Name
     return any(
-        getattr(node, "attr", getattr(node, "id", None)) == name and id(node) not in own
+        isinstance(node, kind)
+        and getattr(node, "attr", getattr(node, "id", None)) == name
+        and id(node) not in passed_over
         for node in syntax.loads(module.source.tree)
     )
+
+
+def _is_related(context: Context, one: ClassInfo, other: ClassInfo) -> bool:
+    return one in context.project.linearization(other) or other in context.project.linearization(one)
+
+
+def _is_of_self(node: ast.expr) -> bool:
+    return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"

@@ -349,6 +349,8 @@ BY_USE: dict[Kind, dict[str, str]] = {
     "coroutine": {"async.await": "GB0082", "generator.forward": "GB0003"},
 }
 
+#: What output and logging begin with, which can be left out where code is compiled.
+OUTPUT = tuple(name for table in (BY_NAME, BY_USE) for kind in ("output", "logging") for name in table.get(kind, ()))
 _KINDS: dict[str, Kind] = {name: kind for table in (BY_NAME, BY_USE) for kind, names in table.items() for name in names}
 _CALLED: frozenset[str] = frozenset(name for names in BY_NAME.values() for name in names)
 

@@ -28,29 +28,22 @@ class FakeWithoutBody(Rule):
     ## Example
 
     ```python
-    def _scaled(x: torch.Tensor, scale: float) -> torch.Tensor:
-        return kernels.scale(x, scale)
+    @torch.library.custom_op("kernels::rotate", mutates_args=())
+    def rotate(x: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
+        return kernels.rotate(x, angles)
 
 
-    def _scaled_fake(x: torch.Tensor, scale: float) -> torch.Tensor:
+    @rotate.register_fake
+    def _(x: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
         pass
-
-
-    direct_register_custom_op(op_name="scaled", op_func=_scaled, fake_impl=_scaled_fake)
     ```
 
     ## Use instead
 
     ```python
-    def _scaled(x: torch.Tensor, scale: float) -> torch.Tensor:
-        return kernels.scale(x, scale)
-
-
-    def _scaled_fake(x: torch.Tensor, scale: float) -> torch.Tensor:
+    @rotate.register_fake
+    def _(x: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
         return torch.empty_like(x)
-
-
-    direct_register_custom_op(op_name="scaled", op_func=_scaled, fake_impl=_scaled_fake)
     ```
 
     ## Fix safety

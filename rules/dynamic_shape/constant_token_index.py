@@ -29,7 +29,7 @@ _FORMS = {
     ),
     "buffer": (
         "takes as many rows as there are tokens, of {rows}, and vLLM drops the guard on that",
-        Severity.ERROR,
+        Severity.WARNING,
         "make the buffer as long as the largest batch (`max_num_batched_tokens`)",
     ),
 }
@@ -44,7 +44,8 @@ class ConstantTokenIndex(Rule):
       number, such as `torch.arange(n)[:64]`
     - `x[5]`, `x[-2]`, `x.select(0, 5)`, `x.narrow(0, 0, 64)`, `x.split([64, n - 64])`, `x.topk(5, dim=0)`: a warning,
       since eager code raises for such a batch as well
-    - `buffer[:n]` of a buffer with fewer rows than a batch may have tokens (medium confidence)
+    - `buffer[:n]` of a buffer of less than 8,192 rows: a warning of medium confidence, for how many tokens a batch may
+      have is a setting (`max_num_batched_tokens`)
     - `x.squeeze()` and `x.squeeze(0)` along the tokens: a warning, for one token only is the shape another
 
     It does not flag `x[0]`, `x[-1]`, `x[:1]`, `x[1:]`, `x[: min(n, 64)]`, `x[: n // 2]`, writing to a slice, rows of

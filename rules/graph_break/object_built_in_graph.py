@@ -27,9 +27,9 @@ class ObjectBuiltInGraph(GraphBreakRule):
 
     In compiled code: a `class` statement, `nn.Parameter(...)`, layers that have parameters (`nn.Linear(...)`),
     pydantic models, typed dicts with `total=False`, `types.SimpleNamespace`, registering a forward hook, or
-    removing one that was registered before, `Class[int](...)` of a generic class, `load_state_dict`, and assigning
-    `__class__`. Also reading a `functools.cached_property`: the first time takes a lock on Python before 3.12 (a
-    warning, since it may have been read before).
+    removing one that was registered before, calling a generic class with its parameter (`Box[int]`),
+    `load_state_dict`, and assigning `__class__`. Also reading a `functools.cached_property`: the first time takes a
+    lock on Python before 3.12 (a warning, since it may have been read before; none where the constructor reads it).
 
     It does not flag dataclasses, named tuples, enums, objects of ordinary classes, layers without parameters
     (`nn.SiLU()`), `register_buffer` or tensors.

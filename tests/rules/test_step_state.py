@@ -153,3 +153,20 @@ environment_variables = {"VLLM_HASHED": lambda: os.getenv("VLLM_HASHED")}
 def compile_factors():
     return {name: getter() for name, getter in environment_variables.items()}
 """
+
+
+@pytest.mark.parametrize(
+    ("reader", "severity"),
+    [
+        ("class Other:\n    def show(self):\n        return self.calls", Severity.WARNING),
+        ("class Other:\n    def show(self, calls):\n        return calls", Severity.WARNING),
+        ("def show(model):\n    return model.calls", Severity.ERROR),
+        ("class Base(nn.Module):\n    def show(self):\n        return self.calls", Severity.ERROR),
+    ],
+)
+def test_a_counter_is_used_where_its_own_class_or_somebody_else_reads_it(
+    tmp_path: Path, reader: str, severity: Severity
+) -> None:
+    bases = "Base" if "class Base" in reader else "nn.Module"
+    (finding,) = found(tmp_path, "self.calls += 1\nreturn x", before=f"\n{reader}\n", bases=bases)
+    assert (finding.code, finding.severity) == ("VL602", severity)
