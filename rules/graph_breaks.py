@@ -44,7 +44,8 @@ POSSIBLE = ("runtime", "raised")
 class KnownBreak:
     """What we know of an id. `reason` is a key of `REASONS`, and `note` says more; both are "" for a covered id.
 
-    `no_fixture` says why no fixture can show a covered id; it is "" for those that one does.
+    `no_fixture` says why no fixture can show a covered id; it is "" for those that one does. `since` is the first torch
+    that has the id, where the one that the facts were made from does not.
     """
 
     id: str
@@ -53,6 +54,7 @@ class KnownBreak:
     reason: str = ""
     note: str = ""
     no_fixture: str = ""
+    since: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ def known_breaks() -> Mapping[str, KnownBreak]:
             fact.get("reason", ""),
             fact.get("note", ""),
             fact.get("no_fixture", ""),
+            fact.get("since", ""),
         )
         for number, fact in _data()["ids"].items()
     }

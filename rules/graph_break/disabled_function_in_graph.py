@@ -91,6 +91,8 @@ class DisabledFunctionInGraph(GraphBreakRule):
             "GB0251",
             "GB0284",
             "GB0357",
+            "GB0376",
+            "GB0377",
             "GB4297",
             "GB4636",
             "GB4695",

@@ -96,6 +96,7 @@ class PrintInGraph(GraphBreakRule):
             "GB7968",
             "GB8315",
             "GB9198",
+            "GB9493",
         ),
     )
     events: ClassVar[tuple[type[Event], ...]] = (LibraryCall,)

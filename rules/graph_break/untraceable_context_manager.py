@@ -76,6 +76,7 @@ class UntraceableContextManager(GraphBreakRule):
             "GB0156",
             "GB0208",
             "GB0262",
+            "GB7151",
         ),
     )
     events: ClassVar[tuple[type[Event], ...]] = (LibraryCall,)
