@@ -98,6 +98,8 @@ def summary(entries: list[Entry]) -> dict[str, dict[str, int]]:
     counted: dict[str, Counter[str]] = {}
     known = graph_breaks.known_breaks()
     for entry in entries:
+        if not entry.registered and known[entry.id].since:
+            continue  # only a later torch has it
         what: str = entry.coverage if entry.coverage != "none" else known[entry.id].reason
         counted.setdefault(entry.visibility or "new", Counter())[what] += 1
     return {name: dict(sorted(counts.items())) for name, counts in sorted(counted.items())}
@@ -116,11 +118,14 @@ def _lines(entries: list[Entry], path: Path | None, style: Style) -> Iterator[st
     yield f"Of what is not covered, only what is {possible} can be raised by model code that works."
     yield f"Made from {graph_breaks.source()}."
     yield f"Registry: {path}" if path is not None else "Registry: no torch with a registry is installed here"
-    for name, counts in summary(entries).items():
+    counted = summary(entries)
+    unknown = counted.pop("new", {}).get("new", 0)
+    if unknown:
+        yield f"New: {unknown} ids that nobody has classified"
+    for name, counts in counted.items():
         covered = counts.get("proved", 0) + counts.get("no fixture", 0)
         can = covered + sum(counts.get(reason, 0) for reason in graph_breaks.POSSIBLE)
         others = [f"{n} {reason}" for reason, n in counts.items() if reason not in ("proved", "no fixture")]
         proved = f"{covered} covered, {counts.get('proved', 0)} of them proved by a fixture"
         of = f"of {sum(counts.values())} ids, {can} of which model code that works can raise"
-        title = "New" if name == "new" else f"Class {name}"
-        yield f"{title}: {'; '.join([f'{of}, {proved}', *([', '.join(others)] if others else [])])}"
+        yield f"Class {name}: {'; '.join([f'{of}, {proved}', *([', '.join(others)] if others else [])])}"

@@ -45,7 +45,7 @@ def test_json_holds_the_same(program: Program, registry: Path) -> None:
     arguments = ("rules", "--graph-breaks", "--registry", str(registry), "--output-format", "json")
     record = json.loads(program.run(*arguments).stdout)
     entries = {entry["id"]: entry for entry in record["breaks"]}
-    assert len(entries) == 518
+    assert len(entries) == 528
     assert entries["GB0003"]["rules"] == ["VL116"]
     assert entries["GB99999"]["coverage"] == "new"
     assert record["registry"] == str(registry)
