@@ -16,7 +16,7 @@ from vllm_lint.runtime_verifier.versions import NEWEST_TORCH, Version, parsed
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 #: What an older torch does with a case that a newer one breaks at.
-CAPTURED = "captured"
+CAPTURED, FAILED = "captured", "capture-failed"
 _AT_SIZES = {
     "wrong at": WrongAnswer,
     "check lost at": CheckLost,
@@ -42,6 +42,7 @@ _PLAIN = {
     "rebound": "rebound",
     "decorator raises": "decorator-error",
     CAPTURED: CAPTURED,
+    "capture fails": FAILED,
 }
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.proofs.cases import CAPTURED, FIXTURES, Case, Claim, all_cases, cases_in, expected_lines
+from tests.proofs.cases import CAPTURED, FAILED, FIXTURES, Case, Claim, all_cases, cases_in, expected_lines
 from vllm_lint.analyzer.rule import Rule
 from vllm_lint.rules.catalogue import RULES
 from vllm_lint.runtime_verifier.outcomes import (
+    CaptureFailed,
     DataDependent,
     GraphBreak,
     GraphSync,
@@ -64,6 +65,8 @@ def _shows_its_claims(case: Case, result: Result) -> None:
     for claim in case.claims:
         if claim.proof == CAPTURED:
             assert result.clean, result.outcomes
+        elif claim.proof == FAILED:
+            assert any(isinstance(o, CaptureFailed) for o in result.outcomes), result.outcomes
         else:
             assert claim.proof in TWO_RUNS or any(map(claim.holds_for, result.outcomes)), (claim, result.outcomes)
     assert shown(result) & EXACT == {c.proof for c in case.claims} & EXACT, result.outcomes
