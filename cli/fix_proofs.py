@@ -169,14 +169,16 @@ class _Prover:
         sources = sources_of(evidence, self._base)
         name = display_name(copy, self._base)
         moved = [_moved(finding, rewrite, name) for finding in candidate.findings]
+        own = {(f.code, f.path, f.line) for f in moved}
         joined = target_join.join(moved, evidence, rules, sources)
         for finding in joined:
-            if finding.verdict == "confirmed" and any(f.code == finding.code and f.line == finding.line for f in moved):
+            if finding.verdict == "confirmed" and (finding.code, finding.path, finding.line) in own:
                 return f"the capture still shows {finding.code}: {finding.evidence[0]}"
         known = {f.code for f in from_targets.find(self._evidence[before.folder], rules, sources)}
         written = {line for edit in candidate.fix.edits for line in rewrite.lines_of(edit.span)}
         for finding in joined:
-            if finding.path == name and finding.line in written and finding.code not in known and finding not in moved:
+            is_new = (finding.code, finding.path, finding.line) not in own and finding.code not in known
+            if is_new and finding.path == name and finding.line in written:
                 return f"the capture shows {finding.code} at what it writes: {finding.message}"
         return ""
 

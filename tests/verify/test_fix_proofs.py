@@ -138,6 +138,28 @@ def test_fix_and_diff_with_verify_apply_what_is_proved(tmp_path: Path) -> None:
     assert (done.returncode, "is_compiling" in (tmp_path / "model.py").read_text()) == (0, True)
 
 
+ROTARY = """
+import torch
+from torch import nn
+from vllm.compilation.decorators import support_torch_compile
+
+
+@support_torch_compile
+class M(nn.Module):
+    def forward(self, positions: torch.Tensor, qkv: torch.Tensor) -> torch.Tensor:
+        query, _ = qkv.split([4, 4], dim=-1)
+        return query.view(positions.shape[0], 2, -1).sum(1)
+"""
+
+
+@pytest.mark.torch
+def test_a_fix_of_a_decorator_is_proved_by_the_passes_that_can_tell(tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text(ROTARY)
+    done = program(tmp_path, "check", "model.py", "--verify", "--isolated", "--output-format", "json")
+    (finding,) = json.loads(done.stdout)["findings"]
+    assert (finding["code"], finding["verdict"], finding["fixes"][0]["proof"]) == ("VL206", "confirmed", "proved")
+
+
 @pytest.mark.parametrize(
     ("proof", "safety", "unsafe", "applied"),
     [
