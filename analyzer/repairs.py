@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import io
+import tokenize
 
 from vllm_lint.analyzer.context import Frame
 from vllm_lint.analyzer.findings import Edit, Span
@@ -24,9 +26,9 @@ def only_without_compilation(node: Located, frame: Frame) -> Edit | None:
     if frame.info is None or not calls_it_torch(frame):
         return None
     statement = next((s for s in walk_function(frame.info.node) if isinstance(s, ast.Expr) and s.value is node), None)
-    if statement is None or any(_is_long_text(part) for part in ast.walk(statement)):
-        return None
     source = frame.module.source
+    if statement is None or _has_long_text(source.segment(statement)):
+        return None
     span = source.span(statement)
     first, last = source.lines[span.line - 1], source.lines[span.end_line - 1]
     indent, rest = first[: span.column - 1], last[span.end_column - 1 :].strip()
@@ -51,11 +53,14 @@ def calls_it_torch(frame: Frame) -> bool:
     return is_imported and "torch" not in frame.info.bound_names and "torch" not in frame.variables
 
 
-def _is_long_text(part: ast.AST) -> bool:
-    is_text = isinstance(part, ast.JoinedStr) or (
-        isinstance(part, ast.Constant) and isinstance(part.value, (str, bytes))
-    )
-    return is_text and isinstance(part, ast.expr) and part.lineno != part.end_lineno
+def _has_long_text(statement: str) -> bool:
+    """Whether a text in a statement goes on over a line end, so that indenting would change it."""
+    try:
+        tokens = list(tokenize.generate_tokens(io.StringIO(statement).readline))
+    except tokenize.TokenError:
+        return True
+    # From Python 3.12 on the parts of an f-string are tokens of their own.
+    return any("STRING" in tokenize.tok_name[t.type] and "\n" in t.string for t in tokens)
 
 
 def after(span: Span) -> Span:

@@ -76,6 +76,12 @@ def test_a_statement_is_put_under_a_condition_and_comments_stay(tmp_path: Path) 
     assert fixed(tmp_path, wanted) == wanted
 
 
+def test_texts_on_several_lines_that_python_joins_are_no_obstacle(tmp_path: Path) -> None:
+    lines = ("print(", "    'one '", "    f'two {x.ndim} '", "    'three'", ")")
+    wanted = model("if not torch.compiler.is_compiling():", *(f"    {line}" for line in lines))
+    assert fixed(tmp_path, model(*lines)) == wanted
+
+
 @pytest.mark.parametrize("width", [79, 88, 100, 120])
 def test_what_gets_too_long_has_an_argument_on_each_line(tmp_path: Path, width: int) -> None:
     path = tmp_path / "model.py"
@@ -100,6 +106,8 @@ def _is_formatted(path: Path, width: int) -> bool:
         ("if x.dim() == 2: print(x.shape)",),  # it shares its line
         ("print(x.shape); y = 1",),
         ('print("""', "two lines", '""", x.shape)'),  # indenting would change the text
+        ('print(f"""{x.ndim}', "two lines", '""", x.shape)'),
+        ("print('one \\", "two', x.shape)"),
         ("torch = None", "print(x.shape)"),
     ],
 )
