@@ -18,6 +18,7 @@ COMMANDS = {
     "verify": ("vllm_lint.cli.verify", "Capture models as vLLM does, and report what is wrong at other sizes."),
     "trace": ("vllm_lint.cli.trace", "Report what the TORCH_TRACE logs of a run show."),
     "explain": ("vllm_lint.cli.explain", "Show the documentation of one rule."),
+    "suggest": ("vllm_lint.cli.suggest", "Show what can be done about the findings on a line, and what it costs."),
     "rules": ("vllm_lint.cli.rules", "List all rules."),
     "debug": ("vllm_lint.cli.debug", "Show the merged configuration, the compiled roots and what they reach."),
     "cache": ("vllm_lint.cli.cache", "Show where the cache is, or empty it."),

@@ -79,6 +79,11 @@ class Operator:
     complete: bool
     """Whether the fake implementation is there, and not only a placeholder."""
 
+    @property
+    def copies(self) -> bool:
+        """Whether it clones a result."""
+        return f".{_CLONE}" in self.text
+
 
 def written_out(interpreter: Interpreter, draft: Draft) -> Operator:
     """The operator of a draft; what it would only hand back as it came in is left out of its results.

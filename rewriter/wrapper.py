@@ -40,6 +40,8 @@ class Wrapping:
     fix: Fix
     operator: str
     incomplete: bool
+    trade_offs: tuple[str, ...]
+    """What speaks against it."""
 
 
 class Wrapper:
@@ -194,7 +196,28 @@ def _wrapping(project: Project, operator: Operator) -> Wrapping:
     title = f"move it into a custom operator `{namespace}::{draft.name}`"
     if not operator.complete:
         title += ", whose fake implementation is left to write"
-    return Wrapping(Fix(title, "unsafe", tuple(edits)), f"{namespace}::{draft.name}", not operator.complete)
+    fix = Fix(title, "unsafe", tuple(edits))
+    costs = tuple(_trade_offs(operator, in_vllm=in_vllm))
+    return Wrapping(fix, f"{namespace}::{draft.name}", not operator.complete, costs)
+
+
+def _trade_offs(operator: Operator, *, in_vllm: bool) -> Iterator[str]:
+    yield "the compiler does not look inside: it fuses nothing across the operator"
+    yield (
+        "its Python runs while a CUDA graph is recorded, and not when that is replayed: so it decides once for each "
+        "captured size, unless `splitting_ops` of the compilation config names it"
+    )
+    if operator.copies:
+        yield "what may be memory of an argument is copied, since results of operators must not be"
+    if operator.draft.lookup is not None:
+        yield (
+            "it looks its layer up by name, as vLLM's attention does: the graph does not see the weights, and layers "
+            "no longer share one compiled graph, since the name is a constant in it"
+        )
+    if not in_vllm:
+        yield "each call goes through the checks of `torch.library.custom_op`, which cost microseconds"
+    if not operator.complete:
+        yield "its fake implementation is left to write, and capturing the model fails until then"
 
 
 def _call(draft: Draft, indent: str, *, in_vllm: bool) -> str:
