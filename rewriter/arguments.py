@@ -24,6 +24,7 @@ from vllm_lint.analyzer.values import (
     choice,
     element_of,
     options,
+    tensor_among,
 )
 from vllm_lint.analyzer.values import Sequence as SequenceValue
 from vllm_lint.rewriter.dataflow import locals_of
@@ -37,6 +38,9 @@ _ANNOTATED = frozenset({*_NUMBERS, TENSOR, "torch.dtype", "torch.device"})
 _LAYERS = (
     *(f"torch.nn.{name}" for name in ("Linear", "LayerNorm", "RMSNorm", "SiLU", "ReLU", "GELU", "Conv1d", "Identity")),
     *(f"vllm.model_executor.layers.{name}" for name in ("linear", "layernorm", "activation")),
+)
+_OF_TENSORS = frozenset(
+    {"shape", "size", "numel", "ndim", "dim", "dtype", "device", "sum", "abs", "any", "item", "max"}
 )
 #: Methods that change a list.
 _CHANGES = frozenset({"append", "extend", "insert", "pop", "remove", "clear", "sort", "reverse"})
@@ -82,7 +86,9 @@ def taken_by(
         Refused: something in it cannot be passed to an operator.
     """
     receiver = _receiver(info, frames)
-    parameters = [_local(interpreter, info, frames, name) for name in _in_order(info, body, names) if name != receiver]
+    parameters = [
+        _local(interpreter, info, frames, body, name) for name in _in_order(info, body, names) if name != receiver
+    ]
     _refuse_changed_lists(body, {p.name for p in parameters if p.type.startswith("list")})
     same = frozenset(_modules_that_keep_dtypes(interpreter, frames, body))
     if receiver not in names:
@@ -152,12 +158,24 @@ def _in_order(info: FunctionInfo, body: list[ast.stmt], names: frozenset[str]) -
     return [n for n in dict.fromkeys([*own, *(n.id for n in reads)]) if n in names]
 
 
-def _local(interpreter: Interpreter, info: FunctionInfo, frames: Sequence[Frame], name: str) -> Parameter:
+def _is_used_as_tensor(body: list[ast.stmt], name: str) -> bool:
+    """Whether a block asks a variable for what only tensors have, and so nothing else than a tensor gets that far."""
+    return any(
+        isinstance(n, ast.Attribute) and n.attr in _OF_TENSORS and isinstance(n.value, ast.Name) and n.value.id == name
+        for s in body[:1]
+        for n in ast.walk(s)
+    )
+
+
+def _local(
+    interpreter: Interpreter, info: FunctionInfo, frames: Sequence[Frame], body: list[ast.stmt], name: str
+) -> Parameter:
     values = [interpreter.lookup(name, frame) for frame in frames]
     if any(isinstance(v, Unknown) and v.reason == f"name {name}" for v in values):
         raise Refused(f"`{name}` may not be bound where the block begins")
     value = choice(values)
-    found = _passed(value) or _annotated(info, name)
+    found = (TENSOR, "") if _is_used_as_tensor(body, name) and tensor_among(value) is not None else _passed(value)
+    found = found or _annotated(info, name)
     if found is None:
         raise Refused(f"`{name}` is {_described(value)}, which cannot be passed to an operator")
     kind, rebuilt = found

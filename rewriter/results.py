@@ -130,7 +130,8 @@ def _seeded(interpreter: Interpreter, frame: Frame, parameters: Sequence[Paramet
         if tensor is not None and parameter.type.startswith("torch.Tensor"):
             if is_local:
                 tensor = _named(tensor, parameter.name)
-                inner.variables[parameter.name] = choice([tensor, *(o for o in options(value) if o == NONE)])
+                others = [] if parameter.is_tensor else [o for o in options(value) if o == NONE]
+                inner.variables[parameter.name] = choice([tensor, *others])
             if parameter.is_tensor:
                 known.add(parameter.name, tensor)
         size = as_size(value) if parameter.type == "int" else None
