@@ -13,7 +13,7 @@ from vllm_lint.rewriter.dataflow import falls_through, jumps_out, returns_in
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 #: How many statements more than the one at the place are tried on each level.
-_MORE_BEFORE, _MORE_BEHIND = 6, 8
+_MORE_BEFORE, _MORE_BEHIND = 3, 5
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,6 +32,9 @@ WRAPPABLE = frozenset(
     """.split()  # noqa: SIM905 - easier to read like this
 )
 
+#: Blocks that are tried for one finding; what comes later is far larger than what the finding is about.
+_MAX_TRIES = 40
+
 
 @dataclass(frozen=True)
 class Wrapping:
@@ -64,8 +67,12 @@ class Wrapper:
             return "the compiled root that reaches it is not found again"
         reason = ""
         partial: Wrapping | None = None
+        tried = 0
         for module, span in self._places(finding):
             for block, frames in self._blocks(observer, module, span):
+                tried += 1
+                if tried > _MAX_TRIES:
+                    break
                 try:
                     found = self._attempt(observer, block, frames)
                 except Refused as refused:

@@ -3,10 +3,10 @@
     python -m benchmarks.fixes.measure --rounds 6 --out FILE
     python -m benchmarks.fixes.measure --rounds 6 --minutes 20 --out FILE
 
-The edits of `benchmarks.accuracy` are planted in forwards of vLLM and transformers. Each finding on the marked line counts
-once: with the rule's own fix, with a complete wrapper, with one whose fake implementation is left to write, or with
-none. For the sample a defect is planted alone, fixed, captured as vLLM captures it, and replayed against the planted
-code in eager.
+The edits of `benchmarks.accuracy` are planted in forwards of vLLM and transformers. Each finding on the marked line
+counts once: with the rule's own fix, with a complete wrapper, with one whose fake implementation is left to write, or
+with none. For the sample a defect is planted alone, fixed, captured as vLLM captures it, and replayed against the
+planted code in eager.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import argparse
 import datetime as dt
 import json
 import random
-import shutil
 import sys
 import tempfile
 import time

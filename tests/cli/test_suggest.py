@@ -110,9 +110,13 @@ def test_a_file_that_is_no_python(folder: Path) -> None:
 
 
 def test_a_helper_of_another_file(folder: Path) -> None:
-    (folder / "helper.py").write_text("def scaled(x):\n    if x.shape[0] > 64:\n        return x * 2\n    return x + 1\n")
+    (folder / "helper.py").write_text(
+        "def scaled(x):\n    if x.shape[0] > 64:\n        return x * 2\n    return x + 1\n"
+    )
     text = MODEL.replace("        print(x.shape)\n", "").replace("if x.shape[0] > 64", "if x.ndim > 64")
-    text = text.replace("return x + 1", "return scaled(x)").replace("import torch\n", "import torch\nfrom helper import scaled\n", 1)
+    text = text.replace("return x + 1", "return scaled(x)").replace(
+        "import torch\n", "import torch\nfrom helper import scaled\n", 1
+    )
     (folder / "model.py").write_text(text)
     shown = suggest("helper.py:2", "model.py")
     assert shown.exit_code == 0, shown.output
