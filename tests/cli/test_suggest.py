@@ -49,7 +49,8 @@ def test_the_wrapper_is_shown_as_a_diff_with_its_costs(folder: Path) -> None:
     assert (folder / "model.py").read_text() == MODEL
 
 
-def test_the_fix_of_the_rule_is_shown_too(folder: Path) -> None:
+@pytest.mark.usefixtures("folder")
+def test_the_fix_of_the_rule_is_shown_too() -> None:
     shown = suggest("model.py:11")
     assert "(safe)" in shown.stdout
     assert "no custom operator: a custom operator does not help against print-in-graph" in shown.stdout
