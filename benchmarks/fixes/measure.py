@@ -25,8 +25,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy import mutate
 from benchmarks.accuracy.edits import EDITS
+from benchmarks.accuracy.mutate import SITES as RECORDED
+from benchmarks.accuracy.mutate import TRACE_SIZE, _root
+from benchmarks.accuracy.planting import Mutant, Site, assignments, copy_packages, original, plant
 from vllm_lint.analyzer import engine
 from vllm_lint.analyzer.engine import Settings
 from vllm_lint.analyzer.findings import Finding, Fix
@@ -62,17 +64,17 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=0, help="prove fixes, in random order, for so long")
     parser.add_argument("--out", type=Path, help="write the results here as JSON")
     options = parser.parse_args()
-    known = json.loads(mutate.SITES.read_text(encoding="utf-8"))
-    sites = [mutate.Site(**row) for row in known["sites"]]
+    known = json.loads(RECORDED.read_text(encoding="utf-8"))
+    sites = [Site(**row) for row in known["sites"]]
     if options.sites:
         sites = random.Random(options.seed).sample(sites, options.sites)  # noqa: S311  nothing secret
     edits = [e for e in EDITS if e.finds.startswith(FAMILIES) and e.finds.startswith(options.only)]
-    answers: dict[mutate.Mutant, Answer] = {}
+    answers: dict[Mutant, Answer] = {}
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
-        mutate._copy_packages(base, sites)
-        for chosen in mutate.assignments(sites, edits, options.rounds, options.seed):
-            answers |= _answers(base, mutate.plant(base, chosen))
+        copy_packages(base, sites)
+        for chosen in assignments(sites, edits, options.rounds, options.seed):
+            answers |= _answers(base, plant(base, chosen))
             print(f"{len(answers)} findings", flush=True)
     report = {
         "date": dt.datetime.now(tz=dt.timezone.utc).date().isoformat(),
@@ -89,12 +91,12 @@ def main() -> None:
     _print(report)
 
 
-def _answers(base: Path, mutants: Sequence[mutate.Mutant]) -> dict[mutate.Mutant, Answer]:
+def _answers(base: Path, mutants: Sequence[Mutant]) -> dict[Mutant, Answer]:
     """For each mutant that is found, what its finding gets."""
     settings = _settings(base, mutants)
     result = engine.check(settings, RULES)
     wrapper = Wrapper(engine.program(settings), base, result.findings, settings.roots)
-    found: dict[mutate.Mutant, Answer] = {}
+    found: dict[Mutant, Answer] = {}
     for mutant in mutants:
         finding = _finding(mutant, result.findings)
         if finding is not None:
@@ -102,13 +104,13 @@ def _answers(base: Path, mutants: Sequence[mutate.Mutant]) -> dict[mutate.Mutant
     return found
 
 
-def _settings(base: Path, mutants: Sequence[mutate.Mutant]) -> Settings:
+def _settings(base: Path, mutants: Sequence[Mutant]) -> Settings:
     paths = tuple(sorted({base / m.site.path for m in mutants}))
-    roots = tuple(sorted({root for m in mutants if (root := mutate._root(m.site))}))
+    roots = tuple(sorted({root for m in mutants if (root := _root(m.site))}))
     return Settings(paths=paths, base=base, search_installed=False, jobs=1, roots=roots)
 
 
-def _finding(mutant: mutate.Mutant, findings: Sequence[Finding]) -> Finding | None:
+def _finding(mutant: Mutant, findings: Sequence[Finding]) -> Finding | None:
     """The finding on the marked line, by the rule that must name it."""
     at = (mutant.site.path, mutant.marked, mutant.edit.finds)
     return next((f for f in findings if (f.path, f.line, f.code) == at), None)
@@ -123,7 +125,7 @@ def _answer(finding: Finding, wrapper: Wrapper) -> Answer:
     return Answer("incomplete" if found.incomplete else "wrapper", found.fix)
 
 
-def _counted(answers: dict[mutate.Mutant, Answer]) -> dict[str, Any]:
+def _counted(answers: dict[Mutant, Answer]) -> dict[str, Any]:
     rules: dict[str, Counter[str]] = defaultdict(Counter)
     reasons: dict[str, Counter[str]] = defaultdict(Counter)
     for mutant, answer in answers.items():
@@ -137,7 +139,7 @@ def _counted(answers: dict[mutate.Mutant, Answer]) -> dict[str, Any]:
     }
 
 
-def _proved(mutants: list[mutate.Mutant], options: argparse.Namespace) -> dict[str, Any]:
+def _proved(mutants: list[Mutant], options: argparse.Namespace) -> dict[str, Any]:
     """Plant, fix and capture mutants for as long as there is time."""
     random.Random(options.seed).shuffle(mutants)  # noqa: S311  nothing secret
     counts: Counter[str] = Counter()
@@ -158,18 +160,18 @@ def _proved(mutants: list[mutate.Mutant], options: argparse.Namespace) -> dict[s
                 counts["proved"] += 1
             else:
                 counts["failed"] += 1
-                wrong.append({**mutant.row, "outcomes": [str(o)[:300] for o in result.outcomes]})
+                wrong.append({"mutant": str(mutant), "outcomes": [str(o)[:300] for o in result.outcomes]})
             print(dict(counts), flush=True)
     return {"counts": dict(counts), "failed": wrong}
 
 
-def _job(mutant: mutate.Mutant, folder: Path) -> Job | None:
+def _job(mutant: Mutant, folder: Path) -> Job | None:
     """The capture of the fixed mutant, compared with the mutant as it was planted; None if it alone gets no fix."""
-    original = mutate._original(mutant.site.path)
+    path = original(mutant.site.path)
     with tempfile.TemporaryDirectory() as name:
         base = Path(name)
-        mutate._copy_packages(base, [mutant.site])
-        (alone,) = mutate.plant(base, [(mutant.site, mutant.edit)])
+        copy_packages(base, [mutant.site])
+        (alone,) = plant(base, [(mutant.site, mutant.edit)])
         answer = _answers(base, [alone]).get(alone)
         if answer is None or answer.fix is None:
             return None
@@ -178,7 +180,7 @@ def _job(mutant: mutate.Mutant, folder: Path) -> Job | None:
         fixed = rewritten(source, [answer.fix])
         copies = {}
         for kind, text in (("planted", source.text), ("fixed", fixed.text)):
-            copies[kind] = folder / kind / original.name
+            copies[kind] = folder / kind / path.name
             copies[kind].parent.mkdir(parents=True)
             copies[kind].write_text(text, encoding="utf-8")
 
@@ -186,9 +188,9 @@ def _job(mutant: mutate.Mutant, folder: Path) -> Job | None:
         return Job(
             target=mutant.site.target,
             provider=mutant.site.provider,  # type: ignore[arg-type]
-            trace_size=mutate.TRACE_SIZE,
+            trace_size=TRACE_SIZE,
             sizes=SIZES,
-            overlay={str(original): str(copy)},
+            overlay={str(path): str(copy)},
             **more,
         )
 
