@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-PACKAGES = ("analyzer", "rules", "runtime_verifier", "cli")
+PACKAGES = ("analyzer", "rewriter", "rules", "runtime_verifier", "cli")
 
 pytestmark = pytest.mark.slow
 

@@ -94,9 +94,9 @@ def test_operators_pass_opcheck(folder: Path, scratch: Path) -> None:
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda f: f.name[:5])
 def test_wrapped_cases_are_captured_and_equal_eager(folder: Path, scratch: Path, pool: Pool) -> None:
     _, cases = wrapped(folder, scratch)
-    reference = str(folder / "flagged.py")
+    path = folder / "flagged.py"
     jobs = [
-        msgspec.structs.replace(c.job, modes=("backed",), backends=("eager",), sizes=SIZES, reference=reference)
+        msgspec.structs.replace(c.job, modes=("backed",), backends=("eager",), sizes=SIZES, reference=c.reference(path))
         for c in cases
     ]
     for case, future in [(case, pool.submit(job)) for case, job in zip(cases, jobs, strict=True)]:
