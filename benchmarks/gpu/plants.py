@@ -49,9 +49,9 @@ def _repair(original: Path, copy: Path) -> None:
     """Apply all fixes to `copy`, read as if it stood in place of `original`: there its imports mean something."""
     command = [sys.executable, "-m", "vllm_lint.cli", "check", "-", "--stdin-filename", str(original)]
     command += ["--isolated", "--diff", "--unsafe-fixes"]
-    diff = subprocess.run(command, input=copy.read_bytes(), capture_output=True, check=False).stdout
-    assert diff, "there is no fix"
-    subprocess.run(["patch", str(copy)], input=diff, capture_output=True, check=True)
+    done = subprocess.run(command, input=copy.read_bytes(), capture_output=True, check=False)
+    assert done.stdout, f"there is no fix: {done.stderr.decode()}"
+    subprocess.run(["patch", str(copy)], input=done.stdout, capture_output=True, check=True)
 
 
 _SYNC = "VL401"

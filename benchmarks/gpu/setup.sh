@@ -24,5 +24,5 @@ with ProcessPoolExecutor() as pool:
 PY
 # vLLM wants one of its two flash attention modules to import; nothing here calls attention.
 touch "$target/vllm/vllm/vllm_flash_attn/_vllm_fa3_C.py"
-for folder in analyzer cli rules runtime_verifier; do ln -sfn "$source/$folder" "$target/own/vllm_lint/$folder"; done
+for folder in analyzer cli rewriter rules runtime_verifier; do ln -sfn "$source/$folder" "$target/own/vllm_lint/$folder"; done
 echo "$target/own:$here/absent:$target/vllm:$target/site"

@@ -706,6 +706,19 @@ def _number(d: Draw) -> Drawn:
     return None, [("", d.pick("n", "2 * n"))]
 
 
+def _convolution(rank: int) -> Drawer:
+    def draw(d: Draw) -> Drawn:
+        x = d.tensor(("n", "4", *["8"] * rank), "float32")
+        weight = d.tensor(("6", "4", *[d.pick("1", "3")] * rank), "float32")
+        return None, [("", x), ("", weight), *d.maybe(("padding", "1"))]
+
+    return draw
+
+
+def _max_pool(d: Draw) -> Drawn:
+    return None, [("", d.tensor(("n", "4", "8"), "float32")), ("kernel_size", d.pick("1", "2", "4"))]
+
+
 FUNCTIONS: dict[str, Drawer] = {
     **_given(("zeros", "ones", "empty"), _creation),
     **_given(("rand", "randn"), _random_creation),
@@ -719,6 +732,8 @@ FUNCTIONS: dict[str, Drawer] = {
     **_given(("as_tensor", "tensor"), _as_tensor),
     "einsum": _einsum,
     "nn.functional.embedding": _embedding,
+    **{f"{package}conv{rank}d": _convolution(rank) for package in ("", "nn.functional.") for rank in (1, 2, 3)},
+    **_given(("max_pool1d", "nn.functional.max_pool1d"), _max_pool),
     "sym_float": _number,
 }
 #: Functions that are called as methods are, with the tensor in front.

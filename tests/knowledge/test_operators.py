@@ -52,6 +52,8 @@ NOT_DRAWN = {
     "_check": "it returns nothing, and what it asks is a decision",
     "_check_is_size": "as `_check`",
     "cond": "it calls functions, which are followed as any other",
+    "_higher_order_ops.associative_scan": "it calls a function, and gives what it is given",
+    "_higher_order_ops.associative_scan.associative_scan": "it calls a function, and gives what it is given",
     "utils.checkpoint.checkpoint": "as `cond`",
     "__bool__": "it reads a number, as `bool()` does",
     "__int__": "it reads a number, as `int()` does",
