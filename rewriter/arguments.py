@@ -189,6 +189,9 @@ def _annotated(info: FunctionInfo, name: str) -> tuple[str, str] | None:
     for parameter in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
         if parameter.arg == name and parameter.annotation is not None:
             text = ast.unparse(parameter.annotation).strip("'\"")
+            head, _, inner = text.removesuffix("]").partition("Optional[")
+            if inner and head in ("", "typing."):
+                text = f"{inner} | None"
             return (text, "") if text.removesuffix(" | None") in _ANNOTATED else None
     return None
 

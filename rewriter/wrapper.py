@@ -21,14 +21,15 @@ from vllm_lint.rewriter.dataflow import Liveness, bound_in, escapes, locals_of
 from vllm_lint.rewriter.imports import import_edits
 from vllm_lint.rewriter.layers import lookup_of, refuse_attention
 from vllm_lint.rewriter.layout import listed
-from vllm_lint.rewriter.observing import Observer
+from vllm_lint.rewriter.observing import Observer, Seen
 from vllm_lint.rewriter.operators import Draft, Operator, name_for, written_out
 from vllm_lint.rewriter.results import outputs_of
 
 #: Rules that flag code which may run where it is not traced. Others flag declarations, or what a replay does not run.
 WRAPPABLE = frozenset(
     """
-    VL101 VL102 VL105 VL107 VL110 VL111 VL112 VL114 VL115 VL201 VL202 VL203 VL204 VL207 VL208 VL209 VL603
+    VL101 VL102 VL105 VL106 VL107 VL108 VL109 VL110 VL111 VL112 VL114 VL115
+    VL201 VL202 VL203 VL204 VL207 VL208 VL209 VL603
     """.split()  # noqa: SIM905 - easier to read like this
 )
 
@@ -56,25 +57,25 @@ class Wrapper:
         self._base = base
         self._declared = declared
         self._findings = [f for f in findings if f.code in WRAPPABLE and f.root is not None]
-        self._observers: dict[Root, Observer | None] = {}
+        self._observer = Observer(project)
+        self._seen: dict[Root, Seen | None] = {}
 
     def wrapped(self, finding: Finding) -> Wrapping | str:
         """The wrapper for a finding, or why there is none."""
         if finding.code not in WRAPPABLE or finding.root is None:
             return f"a custom operator does not help against {finding.name}"
-        observer = self._observer(finding.root)
-        if observer is None:
+        if not self._turn_to(finding.root):
             return "the compiled root that reaches it is not found again"
         reason = ""
         partial: Wrapping | None = None
         tried = 0
         for module, span in self._places(finding):
-            for block, frames in self._blocks(observer, module, span):
+            for block, frames in self._blocks(module, span):
                 tried += 1
                 if tried > _MAX_TRIES:
                     break
                 try:
-                    found = self._attempt(observer, block, frames)
+                    found = self._attempt(block, frames)
                 except Refused as refused:
                     reason = reason or str(refused)
                     continue
@@ -83,22 +84,28 @@ class Wrapper:
                 partial = partial or found
         return partial or reason or "the statement cannot be moved as it stands"
 
-    def _observer(self, root: Root) -> Observer | None:
-        if root not in self._observers:
-            observer = Observer(self._project)
+    def _turn_to(self, root: Root) -> bool:
+        """Have the observer know what it sees under `root`; says whether there is such a root."""
+        if root not in self._seen:
+            seen = Seen()
+            self._observer.turn_to(seen)
             for finding in self._findings:
                 if finding.root == root:
                     for module, span in self._places(finding):
                         node = function_at(module.source, span)
                         if node is not None:
-                            observer.watch(node)
-            self._observers[root] = observer if observer.enter(root, self._roots(observer, root)) else None
-        return self._observers[root]
+                            self._observer.watch(node)
+            self._seen[root] = seen if self._observer.enter(root, self._roots(root)) else None
+        known = self._seen[root]
+        if known is None:
+            return False
+        self._observer.turn_to(known)
+        return True
 
-    def _roots(self, observer: Observer, root: Root) -> Iterator[CompiledRoot]:
+    def _roots(self, root: Root) -> Iterator[CompiledRoot]:
         module = self._project.module_at(self._path(root.path))
-        found = list(roots.find_roots(observer, module)) if module is not None else []
-        found += [roots.find_declared(observer, name) for name in self._declared]
+        found = list(roots.find_roots(self._observer, module)) if module is not None else []
+        found += [roots.find_declared(self._observer, name) for name in self._declared]
         return (each for each in found if isinstance(each, CompiledRoot))
 
     def _path(self, name: str) -> Path:
@@ -117,17 +124,18 @@ class Wrapper:
                 seen.add(id(node))
                 yield module, span
 
-    def _blocks(self, observer: Observer, module: ModuleInfo, span: Span) -> Iterator[tuple[Block, list[Frame]]]:
+    def _blocks(self, module: ModuleInfo, span: Span) -> Iterator[tuple[Block, list[Frame]]]:
         node = function_at(module.source, span)
         assert node is not None
-        frames = observer.frames(node.body[0])
+        frames = self._observer.frames(node.body[0])
         if frames and frames[0].info is not None:
             for block in blocks_at(module.source, frames[0].info, span):
-                seen = observer.frames(block.body[0])
+                seen = self._observer.frames(block.body[0])
                 if seen:
                     yield block, seen
 
-    def _attempt(self, observer: Observer, block: Block, frames: list[Frame]) -> Wrapping:
+    def _attempt(self, block: Block, frames: list[Frame]) -> Wrapping:
+        observer = self._observer
         info = frames[0].info
         assert info is not None
         if reason := escapes(block.body):
