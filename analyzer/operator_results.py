@@ -26,7 +26,8 @@ _BUDGET = 5000
 
 _FACTORIES = frozenset({"empty", "zeros", "ones", "rand", "randn"})
 _SAME = frozenset({"clone", "detach", "contiguous", "add_", "mul_", "copy_", "zero_", "fill_"})
-_CASTS = {
+#: Methods of tensors that convert, and to what.
+CASTS = {
     "float": "torch.float32",
     "half": "torch.float16",
     "bfloat16": "torch.bfloat16",
@@ -328,8 +329,8 @@ class Scope:
             return Size.static(f"{receiver.argument}.numel()")
         if name in _SAME:
             return replace(receiver, argument="")
-        if name in _CASTS:
-            return replace(receiver, dtype=_CASTS[name], argument="")
+        if name in CASTS:
+            return replace(receiver, dtype=CASTS[name], argument="")
         if name == "to" and len(node.args) == 1 and not keywords:
             (value, *more) = self.values(node.args[0])
             known = isinstance(value, str) and (value in _DTYPES or value.endswith(".dtype")) and not more

@@ -5,15 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
-_CASTS = {
-    "float": "torch.float32",
-    "half": "torch.float16",
-    "bfloat16": "torch.bfloat16",
-    "double": "torch.float64",
-    "int": "torch.int32",
-    "long": "torch.int64",
-    "bool": "torch.bool",
-}
+from vllm_lint.analyzer.operator_results import CASTS
+
 #: Functions and methods whose result has the dtype of their first argument; of sums that holds for floats.
 _KEEP = frozenset(
     """
@@ -143,8 +136,8 @@ class Dtypes:
             asked = node.args[0]
         if asked is not None:
             return _written(asked, known)
-        if is_method and name in _CASTS and not node.args:
-            return _CASTS[name]
+        if is_method and name in CASTS and not node.args:
+            return CASTS[name]
         if name in ("size", "numel", "item", "dim", "len", "cdiv", "next_power_of_2", "range"):
             return _NUMBER
         if name in _TESTS:

@@ -92,13 +92,17 @@ def main() -> None:
 
 def _static(base: Path, mutants: Sequence[Mutant]) -> Told:
     """What a check of the planted files says on planted lines."""
-    paths = tuple(sorted({base / m.site.path for m in mutants}))
-    roots = tuple(sorted({root for m in mutants if (root := _root(m.site))}))
-    settings = Settings(paths=paths, base=base, search_installed=False, jobs=1, roots=roots)
-    result = check(settings, RULES)
+    result = check(settings_of(base, mutants), RULES)
     for error in result.errors:
         print(f"error: {error.message}", file=sys.stderr)
     return {m: said(m, result.findings, m.site.path, m.marked) for m in mutants}
+
+
+def settings_of(base: Path, mutants: Sequence[Mutant]) -> Settings:
+    """What to check to find `mutants`, which are planted below `base`."""
+    paths = tuple(sorted({base / m.site.path for m in mutants}))
+    roots = tuple(sorted({root for m in mutants if (root := _root(m.site))}))
+    return Settings(paths=paths, base=base, search_installed=False, jobs=1, roots=roots)
 
 
 def said(mutant: Mutant, findings: Iterable[Finding], path: str, marked: int) -> list[str]:

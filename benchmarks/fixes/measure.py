@@ -27,10 +27,9 @@ from typing import Any
 
 from benchmarks.accuracy.edits import EDITS
 from benchmarks.accuracy.mutate import SITES as RECORDED
-from benchmarks.accuracy.mutate import TRACE_SIZE, _root
+from benchmarks.accuracy.mutate import TRACE_SIZE, settings_of
 from benchmarks.accuracy.planting import Mutant, Site, assignments, copy_packages, original, plant
 from vllm_lint.analyzer import engine
-from vllm_lint.analyzer.engine import Settings
 from vllm_lint.analyzer.findings import Finding, Fix
 from vllm_lint.analyzer.source import SourceFile, read_source
 from vllm_lint.cli.fixes import rewritten
@@ -93,7 +92,7 @@ def main() -> None:
 
 def _answers(base: Path, mutants: Sequence[Mutant]) -> dict[Mutant, Answer]:
     """For each mutant that is found, what its finding gets."""
-    settings = _settings(base, mutants)
+    settings = settings_of(base, mutants)
     result = engine.check(settings, RULES)
     wrapper = Wrapper(engine.program(settings), base, result.findings, settings.roots)
     found: dict[Mutant, Answer] = {}
@@ -102,12 +101,6 @@ def _answers(base: Path, mutants: Sequence[Mutant]) -> dict[Mutant, Answer]:
         if finding is not None:
             found[mutant] = _answer(finding, wrapper)
     return found
-
-
-def _settings(base: Path, mutants: Sequence[Mutant]) -> Settings:
-    paths = tuple(sorted({base / m.site.path for m in mutants}))
-    roots = tuple(sorted({root for m in mutants if (root := _root(m.site))}))
-    return Settings(paths=paths, base=base, search_installed=False, jobs=1, roots=roots)
 
 
 def _finding(mutant: Mutant, findings: Sequence[Finding]) -> Finding | None:
